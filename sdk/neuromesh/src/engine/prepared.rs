@@ -1,0 +1,195 @@
+//! A model that is loaded: its pipeline around its graph.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use neuromesh_core::{DType, Digest, Payload, Pipeline, SparseBytes, Tensor};
+use neuromesh_infer::{
+    self as infer, LoadError, Model, RunError,
+    text::{EmbedRun, Embedder},
+};
+
+use super::{
+    Cancel, JobError, NamedTensors, PluginCall, PluginHost,
+    tensors::{from_engine, to_engine},
+};
+
+/// The output tensor of a text embedding.
+pub const EMBEDDING: &str = "embedding";
+
+/// A model that is ready to run.
+pub struct Prepared(Kind);
+
+enum Kind {
+    Tensors(Arc<Model>),
+    Embedding(Embedder),
+    Plugin(Box<Plugin>),
+}
+
+struct Plugin {
+    graph: Arc<Model>,
+    component: Digest,
+    bytes: Vec<u8>,
+    files: BTreeMap<String, Arc<Vec<u8>>>,
+}
+
+/// A run under way, one operator of the graph at a time.
+pub struct PreparedRun(Running);
+
+enum Running {
+    Tensors(infer::Run),
+    Embedding(EmbedRun),
+}
+
+impl Prepared {
+    /// Loads a model from its files, by role; `memory` bounds weights and, later, the activations of a run.
+    ///
+    /// # Errors
+    /// [`JobError::InvalidModel`], [`JobError::TooLarge`].
+    pub fn new(
+        pipeline: &Pipeline,
+        mut files: BTreeMap<String, (Digest, Vec<u8>)>,
+        memory: u64,
+    ) -> Result<Self, JobError> {
+        let mut take = |role: &str| {
+            let missing = || JobError::InvalidModel(format!("the manifest has no file with role {role:?}"));
+            files.remove(role).ok_or_else(missing)
+        };
+        let (_, graph) = take("graph")?;
+        let limits = infer::Limits { memory, ..infer::Limits::default() };
+        let graph = Arc::new(Model::load(graph.into(), &limits).map_err(load_error)?);
+        let kind = match pipeline {
+            Pipeline::Tensors => Kind::Tensors(graph),
+            Pipeline::TextEmbedding { max_tokens, normalize } => {
+                let (_, tokenizer) = take("tokenizer")?;
+                let embedder = Embedder::new(graph, &tokenizer, *max_tokens as usize, *normalize);
+                Kind::Embedding(embedder.map_err(|error| JobError::InvalidModel(error.to_string()))?)
+            }
+            Pipeline::Plugin { .. } => {
+                let (component, bytes) = take("plugin")?;
+                let files = files.into_iter().map(|(role, (_, bytes))| (role, Arc::new(bytes))).collect();
+                Kind::Plugin(Box::new(Plugin { graph, component, bytes, files }))
+            }
+        };
+        Ok(Self(kind))
+    }
+
+    /// Runs to the end; ends soon after `cancel`.
+    ///
+    /// # Errors
+    /// [`JobError`].
+    pub fn run(&self, input: Payload, plugins: Option<&dyn PluginHost>, cancel: &Cancel) -> Result<Payload, JobError> {
+        if let (Kind::Plugin(plugin), Payload::Bytes(input)) = (&self.0, &input) {
+            let host = plugins.ok_or_else(|| JobError::Plugin("this peer hosts no plugins".into()))?;
+            return plugin.run(host, input, cancel).map(Payload::Json);
+        }
+        let mut run = self.start(input)?;
+        loop {
+            if cancel.is_cancelled() {
+                return Err(JobError::Cancelled);
+            }
+            if let Some(output) = run.step()? {
+                return Ok(output);
+            }
+        }
+    }
+
+    /// Begins a run that the caller advances. Plugins cannot be run so: they call the engine themselves.
+    ///
+    /// # Errors
+    /// [`JobError::InvalidInput`] when the input is not of the kind that the model takes.
+    pub fn start(&self, input: Payload) -> Result<PreparedRun, JobError> {
+        let wrong = |takes: &str| Err(JobError::InvalidInput(format!("this model takes {takes}")));
+        match (&self.0, input) {
+            (Kind::Tensors(model), Payload::Tensors(tensors)) => {
+                let run = model.start(to_engine(tensors)?).map_err(run_error)?;
+                Ok(PreparedRun(Running::Tensors(run)))
+            }
+            (Kind::Embedding(embedder), Payload::Text(text)) => {
+                let run = embedder.start(&text).map_err(|error| JobError::InvalidInput(error.to_string()))?;
+                Ok(PreparedRun(Running::Embedding(run)))
+            }
+            (Kind::Tensors(_), _) => wrong("tensors"),
+            (Kind::Embedding(_), _) => wrong("text"),
+            (Kind::Plugin(_), _) => wrong("bytes, through its plugin"),
+        }
+    }
+
+    /// Runs the graph alone.
+    ///
+    /// # Errors
+    /// [`JobError`].
+    pub fn run_tensors(&self, inputs: Vec<Tensor>, cancel: &Cancel) -> Result<Vec<Tensor>, JobError> {
+        let graph = match &self.0 {
+            Kind::Tensors(graph) => graph,
+            Kind::Plugin(plugin) => &plugin.graph,
+            Kind::Embedding(_) => return Err(JobError::InvalidInput("this model takes text".into())),
+        };
+        from_engine(run_graph(graph, to_engine(inputs)?, cancel)?)
+    }
+}
+
+impl Plugin {
+    fn run(&self, host: &dyn PluginHost, input: &SparseBytes, cancel: &Cancel) -> Result<String, JobError> {
+        let mut infer = |inputs| run_graph(&self.graph, inputs, cancel).map_err(|error| error.to_string());
+        host.run(PluginCall {
+            component: self.component,
+            bytes: &self.bytes,
+            input,
+            files: &self.files,
+            infer: &mut infer,
+            cancel,
+        })
+    }
+}
+
+impl PreparedRun {
+    /// One operator; the output once the last one is done.
+    ///
+    /// # Errors
+    /// [`JobError::Failed`], naming the operator.
+    pub fn step(&mut self) -> Result<Option<Payload>, JobError> {
+        match &mut self.0 {
+            Running::Tensors(run) => {
+                let outputs = run.step().map_err(run_error)?;
+                outputs.map(|outputs| from_engine(outputs).map(Payload::Tensors)).transpose()
+            }
+            Running::Embedding(run) => {
+                let vector = run.step().map_err(|error| JobError::Failed(error.to_string()))?;
+                Ok(vector.map(|vector| embedding(&vector)))
+            }
+        }
+    }
+}
+
+fn embedding(vector: &[f32]) -> Payload {
+    let data = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let shape = vec![u32::try_from(vector.len()).unwrap_or(u32::MAX)];
+    Payload::Tensors(vec![Tensor { name: EMBEDDING.into(), dtype: DType::F32, shape, data }])
+}
+
+fn run_graph(model: &Arc<Model>, inputs: NamedTensors, cancel: &Cancel) -> Result<NamedTensors, JobError> {
+    let mut run = model.start(inputs).map_err(run_error)?;
+    loop {
+        if cancel.is_cancelled() {
+            return Err(JobError::Cancelled);
+        }
+        if let Some(outputs) = run.step().map_err(run_error)? {
+            return Ok(outputs);
+        }
+    }
+}
+
+fn load_error(error: LoadError) -> JobError {
+    match error {
+        LoadError::TooLarge { needed, limit } => JobError::TooLarge { needed, limit },
+        error => JobError::InvalidModel(error.to_string()),
+    }
+}
+
+fn run_error(error: RunError) -> JobError {
+    match error {
+        RunError::OutOfMemory { needed, limit, .. } => JobError::TooLarge { needed, limit },
+        RunError::Input { .. } => JobError::InvalidInput(error.to_string()),
+        error => JobError::Failed(error.to_string()),
+    }
+}

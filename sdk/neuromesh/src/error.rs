@@ -1,0 +1,103 @@
+//! The public error: opaque, with a stable kind.
+
+use std::fmt;
+
+use neuromesh_core::payload::PayloadError;
+
+use crate::storage::StorageError;
+
+/// What went wrong, for programs. JavaScript sees [`ErrorKind::name`] as the `Error`'s `name`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The caller cancelled.
+    Aborted,
+    /// No peer holds the model, nor this one.
+    ModelNotFound,
+    /// Peers exist, but none may or can run this request.
+    NoCandidate,
+    /// The request's deadline passed.
+    DeadlineExceeded,
+    /// The input breaks a rule or does not fit the model.
+    InvalidInput,
+    /// The model's files are damaged or no model.
+    ModelInvalid,
+    /// Reading or writing storage failed.
+    Storage,
+    /// The disk or the browser's quota is full.
+    QuotaExceeded,
+    /// Connections failed.
+    Network,
+    /// The mesh was closed.
+    Closed,
+    /// A plugin trapped or went over its limits.
+    PluginFailed,
+    /// Running the model failed everywhere it was tried.
+    RunFailed,
+}
+
+impl ErrorKind {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aborted => "AbortError",
+            Self::ModelNotFound => "ModelNotFound",
+            Self::NoCandidate => "NoCandidate",
+            Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::InvalidInput => "InvalidInput",
+            Self::ModelInvalid => "ModelInvalid",
+            Self::Storage => "StorageError",
+            Self::QuotaExceeded => "QuotaExceeded",
+            Self::Network => "NetworkError",
+            Self::Closed => "Closed",
+            Self::PluginFailed => "PluginFailed",
+            Self::RunFailed => "RunFailed",
+        }
+    }
+}
+
+/// Why a call failed.
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self::new(ErrorKind::Closed, "the mesh is closed")
+    }
+
+    /// What went wrong, for programs.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<PayloadError> for Error {
+    fn from(error: PayloadError) -> Self {
+        Self::new(ErrorKind::InvalidInput, error.to_string())
+    }
+}
+
+impl From<StorageError> for Error {
+    fn from(error: StorageError) -> Self {
+        let kind = match error {
+            StorageError::Full { .. } => ErrorKind::QuotaExceeded,
+            _ => ErrorKind::Storage,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

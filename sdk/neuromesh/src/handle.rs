@@ -1,0 +1,371 @@
+//! The handle that applications hold.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use futures::channel::oneshot;
+use libp2p::{Multiaddr, identity::Keypair};
+use neuromesh_core::{
+    Answer, Digest, Manifest, Mesh as Machine, PeerId, Request, RequestId, Tier,
+    mesh::{self, ModelInfo, PeerInfo},
+};
+use tokio::sync::{Mutex, broadcast, mpsc};
+
+use crate::{
+    blobs::{self, Fetcher},
+    catalogue,
+    docs::{self, Doc},
+    driver::{self, Driver, Event, Links},
+    engine::Engine,
+    error::{Error, ErrorKind},
+    platform,
+    storage::{BlobStore, DocStore},
+    swarm::{self, MAX_GOSSIP_BYTES, SwarmConfig},
+};
+
+/// Events that a slow listener may fall behind before it misses some.
+const EVENTS: usize = 1024;
+/// Notices of the swarm that wait for the driver.
+const NOTICES: usize = 1024;
+/// The longest name of a gossip topic.
+const MAX_TOPIC: usize = 128;
+
+/// How a peer takes part.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The secret half of the peer's Ed25519 identity.
+    pub key: [u8; 32],
+    /// Where this peer stands.
+    pub tier: Tier,
+    /// Whether it runs models for others.
+    pub serves: bool,
+    /// Addresses to listen on.
+    pub listen: Vec<Multiaddr>,
+    /// Addresses of peers to stay connected to.
+    pub dial: Vec<Multiaddr>,
+    /// Addresses under which others reach this peer, where they differ from those it listens on.
+    pub external: Vec<Multiaddr>,
+    /// Whether to be a circuit relay (v2) for peers that cannot be reached.
+    pub relay_server: bool,
+    /// Name and version of the program.
+    pub agent: String,
+    /// Models that run at once for other peers and this one.
+    pub concurrency: usize,
+}
+
+impl Config {
+    /// A peer of `tier` with this identity that listens nowhere and dials nobody.
+    pub fn new(key: [u8; 32], tier: Tier) -> Self {
+        Self {
+            key,
+            tier,
+            serves: !matches!(tier, Tier::Device),
+            listen: Vec::new(),
+            dial: Vec::new(),
+            external: Vec::new(),
+            relay_server: false,
+            agent: format!("neuromesh/{}", env!("CARGO_PKG_VERSION")),
+            concurrency: 1,
+        }
+    }
+}
+
+/// What a peer is made of besides its connections.
+#[derive(Clone)]
+pub struct Parts {
+    /// Runs models.
+    pub engine: Arc<dyn Engine>,
+    /// Holds the files of models.
+    pub blobs: Arc<dyn BlobStore>,
+    /// Holds documents and the list of models.
+    pub docs: Arc<dyn DocStore>,
+}
+
+/// A peer in the mesh. Clones are the same peer; it lives until [`Mesh::close`] or until the last clone is gone.
+#[derive(Clone)]
+pub struct Mesh(Arc<Inner>);
+
+struct Inner {
+    id: PeerId,
+    parts: Parts,
+    next_request: AtomicU64,
+    driver: mpsc::Sender<driver::Command>,
+    swarm: mpsc::Sender<swarm::Command>,
+    docs: docs::Docs,
+    events: broadcast::Sender<Event>,
+    tasks: Mutex<Vec<platform::Spawned>>,
+}
+
+impl Mesh {
+    /// Joins: binds the listeners, reads what storage holds, starts to dial. Resolves when the peer is ready; being
+    /// connected shows in [`Mesh::events`].
+    ///
+    /// # Errors
+    /// An address that cannot be listened on; storage that cannot be read.
+    pub async fn join(config: Config, parts: Parts) -> Result<Self, Error> {
+        let mut secret = config.key;
+        let key = Keypair::ed25519_from_bytes(&mut secret)
+            .map_err(|error| Error::new(ErrorKind::InvalidInput, format!("identity key: {error}")))?;
+        let seed = u64::from_le_bytes(platform::random_seed()[..8].try_into().expect("eight bytes"));
+        let now = platform::now();
+        let installed = catalogue::list(&*parts.docs, &*parts.blobs).await?;
+
+        let (notices, notice_queue) = mpsc::channel(NOTICES);
+        let swarm_config = SwarmConfig {
+            key,
+            listen: config.listen.clone(),
+            dial: config.dial.clone(),
+            external: config.external.clone(),
+            relay_server: config.relay_server,
+            agent: config.agent.clone(),
+            seed,
+        };
+        let (swarm, mut control, swarm_task) = swarm::start(swarm_config, notices).await?;
+        let mut accept = |protocol| {
+            control.accept(protocol).map_err(|_| Error::new(ErrorKind::Network, "a protocol was registered twice"))
+        };
+        let (presence, infer) = (accept(driver::PRESENCE)?, accept(driver::INFER)?);
+        let (blob_streams, sync_streams) = (accept(blobs::PROTOCOL)?, accept(docs::PROTOCOL)?);
+
+        let mut machine_config = mesh::Config {
+            agent: config.agent.clone(),
+            seed,
+            generation: now.as_millis(),
+            serves: config.serves,
+            ..mesh::Config::new(config.key, config.tier)
+        };
+        machine_config.limits.slots = u32::try_from(config.concurrency.max(1)).unwrap_or(u32::MAX);
+        let machine = Machine::new(machine_config, now);
+        let id = machine.id();
+
+        let (events, _) = broadcast::channel(EVENTS);
+        let (commands, command_queue) = mpsc::channel(driver::QUEUE);
+        let (happened, happened_queue) = mpsc::channel(driver::QUEUE);
+        let fetcher = Fetcher::new(control.clone(), parts.blobs.clone(), parts.docs.clone(), events.clone());
+        let docs_handle = docs::start(id, platform::random_seed(), parts.docs.clone(), control.clone()).await?;
+        platform::spawn(docs::accept(sync_streams, docs_handle.clone()));
+        platform::spawn(driver::accept_presence(presence, happened.clone()));
+        platform::spawn(driver::accept_infer(infer, happened.clone()));
+        platform::spawn(blobs::serve(blob_streams, parts.blobs.clone()));
+        let driver = Driver::new(
+            machine,
+            parts.engine.clone(),
+            Arc::new(fetcher),
+            installed,
+            Links::new(control),
+            happened,
+            docs_handle.clone(),
+        );
+        let driver_task = platform::spawn(driver.run(command_queue, notice_queue, happened_queue));
+
+        Ok(Self(Arc::new(Inner {
+            id,
+            parts,
+            next_request: AtomicU64::new(1),
+            driver: commands,
+            swarm,
+            docs: docs_handle,
+            events,
+            tasks: Mutex::new(vec![driver_task, swarm_task]),
+        })))
+    }
+
+    /// Who this peer is.
+    pub fn id(&self) -> PeerId {
+        self.0.id
+    }
+
+    /// Where others can reach this peer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`].
+    pub async fn addresses(&self) -> Result<Vec<Multiaddr>, Error> {
+        self.ask_swarm(swarm::Command::Addresses).await
+    }
+
+    /// Runs a model wherever the router thinks best. Dropping the future cancels the run, wherever it is.
+    ///
+    /// # Errors
+    /// Every [`ErrorKind`]; the message names what was tried.
+    pub async fn run(&self, request: Request) -> Result<Answer, Error> {
+        self.run_as(self.next_request(), request).await
+    }
+
+    /// A number for [`Mesh::run_as`].
+    pub fn next_request(&self) -> u64 {
+        self.0.next_request.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// As [`Mesh::run`], under a number from [`Mesh::next_request`] by which events name the request.
+    ///
+    /// # Errors
+    /// As [`Mesh::run`].
+    pub async fn run_as(&self, number: u64, request: Request) -> Result<Answer, Error> {
+        request.input.validate()?;
+        let id = RequestId(number);
+        let (reply, answer) = oneshot::channel();
+        let command = driver::Command::Run { id, request: Box::new(request), reply };
+        self.0.driver.send(command).await.map_err(|_| Error::closed())?;
+        let guard = CancelOnDrop { driver: &self.0.driver, id };
+        let result = answer.await.unwrap_or_else(|_| Err(Error::closed()));
+        std::mem::forget(guard);
+        result
+    }
+
+    /// Cancels a run by its number; the run ends in [`ErrorKind::Aborted`].
+    pub fn cancel(&self, number: u64) {
+        let driver = self.0.driver.clone();
+        platform::spawn(async move {
+            let _ = driver.send(driver::Command::Cancel(RequestId(number))).await;
+        });
+    }
+
+    /// The peers known now, this one left out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`].
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, Error> {
+        self.ask_driver(driver::Command::Peers).await
+    }
+
+    /// The models known now, here and elsewhere.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`].
+    pub async fn models(&self) -> Result<Vec<ModelInfo>, Error> {
+        self.ask_driver(driver::Command::Models).await
+    }
+
+    /// The manifest of a model that this peer holds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`].
+    pub async fn manifest(&self, model: Digest) -> Result<Option<Manifest>, Error> {
+        self.ask_driver(|reply| driver::Command::Manifest(model, reply)).await
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.0.events.subscribe()
+    }
+
+    /// The shared document `name`; where nobody has it yet it begins as `init`, the same on every peer.
+    ///
+    /// # Errors
+    /// A bad name, an `init` that is no object, storage errors.
+    pub async fn doc(&self, name: &str, init: serde_json::Value) -> Result<Doc, Error> {
+        self.0.docs.open(name, init).await
+    }
+
+    /// Connects to `address` and stays connected.
+    ///
+    /// # Errors
+    /// When the first try fails; it is tried again all the same.
+    pub async fn dial(&self, address: Multiaddr) -> Result<(), Error> {
+        self.ask_swarm(|reply| swarm::Command::Dial(address, reply)).await?
+    }
+
+    /// Drops every connection and dials nobody, or returns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`].
+    pub async fn set_online(&self, online: bool) -> Result<(), Error> {
+        self.ask_swarm(|reply| swarm::Command::SetOnline(online, reply)).await
+    }
+
+    /// Listens on a gossip topic; messages come as [`Event::Message`].
+    ///
+    /// # Errors
+    /// A topic that is too long, or too many of them.
+    pub async fn join_topic(&self, topic: &str) -> Result<(), Error> {
+        let topic = checked_topic(topic)?;
+        self.ask_swarm(|reply| swarm::Command::Join(topic, reply)).await?
+    }
+
+    /// Sends to everybody on a topic. Gossip drops under load: nothing that must arrive goes here.
+    ///
+    /// # Errors
+    /// A message over 64 KiB; nobody on the topic.
+    pub async fn publish(&self, topic: &str, data: Vec<u8>) -> Result<(), Error> {
+        let topic = checked_topic(topic)?;
+        if data.len() > MAX_GOSSIP_BYTES / 2 {
+            let text = format!("message of {} bytes is over the limit of {}", data.len(), MAX_GOSSIP_BYTES / 2);
+            return Err(Error::new(ErrorKind::InvalidInput, text));
+        }
+        self.ask_swarm(|reply| swarm::Command::Publish(topic, data, reply)).await?
+    }
+
+    /// Offers a model whose files are in the blob store already.
+    ///
+    /// # Errors
+    /// A bad manifest, missing files, storage errors.
+    pub async fn add_model(&self, manifest: &[u8]) -> Result<Digest, Error> {
+        let installed = catalogue::install(&*self.0.parts.docs, &*self.0.parts.blobs, manifest).await?;
+        self.ask_driver(driver::Command::ModelsChanged).await?;
+        Ok(installed.digest)
+    }
+
+    /// Forgets a model and deletes the files that no other uses; false when there is none of that name.
+    ///
+    /// # Errors
+    /// Storage errors.
+    pub async fn remove_model(&self, name: &str) -> Result<bool, Error> {
+        let removed = catalogue::remove(&*self.0.parts.docs, &*self.0.parts.blobs, name).await?;
+        self.ask_driver(driver::Command::ModelsChanged).await?;
+        Ok(removed)
+    }
+
+    /// Brings a model onto this peer, with [`Event::Progress`] as it comes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ModelNotFound`] when nobody holds it; network and storage errors.
+    pub async fn fetch_model(&self, name: &str) -> Result<Digest, Error> {
+        let name = name.to_owned();
+        self.ask_driver(|reply| driver::Command::Fetch(name, reply)).await?
+    }
+
+    /// Leaves: takes no more requests, waits up to 4 s for those under way, stores documents, closes connections.
+    pub async fn close(&self) {
+        let _ = self.ask_driver(driver::Command::Close).await;
+        self.0.docs.close().await;
+        let _ = self.ask_swarm(swarm::Command::Close).await;
+        for task in self.0.tasks.lock().await.drain(..) {
+            task.ended().await;
+        }
+    }
+
+    async fn ask_driver<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> driver::Command) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.0.driver.send(command(reply)).await.map_err(|_| Error::closed())?;
+        answer.await.map_err(|_| Error::closed())
+    }
+
+    async fn ask_swarm<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> swarm::Command) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.0.swarm.send(command(reply)).await.map_err(|_| Error::closed())?;
+        answer.await.map_err(|_| Error::closed())
+    }
+}
+
+struct CancelOnDrop<'a> {
+    driver: &'a mpsc::Sender<driver::Command>,
+    id: RequestId,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        let (driver, id) = (self.driver.clone(), self.id);
+        platform::spawn(async move {
+            let _ = driver.send(driver::Command::Cancel(id)).await;
+        });
+    }
+}
+
+fn checked_topic(topic: &str) -> Result<String, Error> {
+    if topic.is_empty() || topic.len() > MAX_TOPIC {
+        return Err(Error::new(ErrorKind::InvalidInput, format!("a topic has 1 to {MAX_TOPIC} bytes")));
+    }
+    Ok(format!("neuromesh/{topic}"))
+}

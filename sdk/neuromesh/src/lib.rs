@@ -1,0 +1,44 @@
+//! The async API of Neuromesh, and the drivers that carry out what the core decides.
+//!
+//! ```text
+//!   Mesh (handle, Clone) ──commands──▶ driver ◀─▶ core::mesh::Mesh    decides: presence, router, receipts
+//!                                        │  ▲
+//!             Engine (runs models) ◀─────┘  └───── swarm  libp2p: connections, streams, ping
+//!                    ▲                                │
+//!             BlobStore (model files) ◀── blobs ──────┤   /neuromesh/blob/1
+//!                                                     │
+//!   Doc (handle) ───────commands──▶ docs ◀─▶ core::sync::Sync        decides: Automerge documents
+//!                                    └─▶ DocStore
+//! ```
+//!
+//! Three tasks run per mesh: `swarm` owns the connections, `driver` the core's mesh machine, `docs` the core's sync
+//! machine. They talk over bounded channels. Nothing here decides: a branch that needs a protocol test belongs
+//! in the core. The platform's differences are sibling files with one signature under [`platform`], `transport`
+//! and [`storage`].
+
+#![forbid(unsafe_code)]
+
+mod blobs;
+pub mod catalogue;
+mod docs;
+mod driver;
+pub mod engine;
+mod error;
+mod frames;
+mod handle;
+pub mod platform;
+pub mod storage;
+mod swarm;
+mod transport;
+
+pub use docs::Doc;
+pub use driver::Event;
+pub use error::{Error, ErrorKind};
+pub use handle::{Config, Mesh, Parts};
+pub use libp2p::Multiaddr;
+pub use neuromesh_core as core;
+pub use neuromesh_core::{
+    Answer, Digest, Manifest, Options, Payload, PeerId, Pipeline, Privacy, Receipt, Request, SparseBytes, Tensor, Tier,
+    mesh::{ModelInfo, PeerInfo},
+};
+pub use neuromesh_infer as infer;

@@ -1,0 +1,205 @@
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use futures::future::{AbortHandle, Abortable};
+use js_sys::{Array, Function};
+use neuromesh::{
+    Config, Error, Mesh, Options, Parts, Request, Tier,
+    core::{Manifest, Pipeline},
+    platform,
+    storage::{DocStore, IndexedDbDocStore},
+};
+use serde::Deserialize;
+use wasm_bindgen::prelude::*;
+
+use crate::{
+    doc::WasmDoc,
+    errors::{invalid, to_js},
+    host::{Host, HostBlobs, HostEngine},
+    values::{answer_to_js, payload_from_js, plain, set},
+};
+
+/// Where the identity is kept beside the documents.
+const IDENTITY: &str = "identity";
+/// Listeners of one mesh.
+const MAX_LISTENERS: usize = 64;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JoinConfig {
+    addresses: Vec<String>,
+    #[serde(default = "default_store")]
+    store_name: String,
+    #[serde(default)]
+    agent: Option<String>,
+}
+
+fn default_store() -> String {
+    "neuromesh".into()
+}
+
+/// A peer in this tab.
+#[wasm_bindgen]
+pub struct WasmMesh {
+    mesh: Mesh,
+    listeners: Rc<RefCell<Vec<Function>>>,
+    pump: AbortHandle,
+}
+
+#[wasm_bindgen]
+impl WasmMesh {
+    /// Joins the mesh; resolves when the peer is ready, connected or not.
+    pub async fn join(config: JsValue, host: Host) -> Result<WasmMesh, JsValue> {
+        let config: JoinConfig =
+            serde_wasm_bindgen::from_value(config).map_err(|error| invalid(&format!("join: {error}")))?;
+        let docs = IndexedDbDocStore::open(&config.store_name).await.map_err(|error| to_js(&error.into()))?;
+        let key = identity(&docs).await.map_err(|error| to_js(&error))?;
+        let host = Rc::new(host);
+        let dial = config.addresses.iter().map(|address| {
+            address.parse().map_err(|error| invalid(&format!("node address {address:?}: {error}")))
+        });
+        let mut mesh_config = Config::new(key, Tier::Device);
+        mesh_config.dial = dial.collect::<Result<_, _>>()?;
+        if let Some(agent) = config.agent {
+            mesh_config.agent = agent.chars().take(64).collect();
+        }
+        #[allow(clippy::arc_with_non_send_sync, reason = "the same types cross threads natively")]
+        let parts = Parts {
+            engine: Arc::new(HostEngine::new(host.clone())),
+            blobs: Arc::new(HostBlobs(host)),
+            docs: Arc::new(docs),
+        };
+        let mesh = Mesh::join(mesh_config, parts).await.map_err(|error| to_js(&error))?;
+        let listeners = Rc::new(RefCell::new(Vec::new()));
+        let (pump, registration) = AbortHandle::new_pair();
+        let forwarding = Abortable::new(forward(mesh.events(), listeners.clone()), registration);
+        wasm_bindgen_futures::spawn_local(async move {
+            let _ = forwarding.await;
+        });
+        Ok(Self { mesh, listeners, pump })
+    }
+
+    /// This peer's id.
+    #[wasm_bindgen(getter)]
+    pub fn id(&self) -> String {
+        self.mesh.id().to_string()
+    }
+
+    /// Runs a model; `request` is the caller's number for [`WasmMesh::cancel`] and, in events, `requestId`.
+    pub async fn run(&self, request: u32, model: String, input: JsValue, options: JsValue) -> Result<JsValue, JsValue> {
+        let input = payload_from_js(&input)?;
+        let options: Options = if options.is_undefined() || options.is_null() {
+            Options::default()
+        } else {
+            serde_wasm_bindgen::from_value(options).map_err(|error| invalid(&format!("options: {error}")))?
+        };
+        let result = self.mesh.run_as(u64::from(request), Request { model, input, options }).await;
+        answer_to_js(&result.map_err(|error| to_js(&error))?)
+    }
+
+    /// Cancels a run, wherever it is.
+    pub fn cancel(&self, request: u32) {
+        self.mesh.cancel(u64::from(request));
+    }
+
+    /// The peers known now.
+    pub async fn peers(&self) -> Result<JsValue, JsValue> {
+        plain(&self.mesh.peers().await.map_err(|error| to_js(&error))?)
+    }
+
+    /// The models known now; those whose manifest is here say which parts of a file they read.
+    pub async fn models(&self) -> Result<JsValue, JsValue> {
+        let models = self.mesh.models().await.map_err(|error| to_js(&error))?;
+        let array = Array::new();
+        for model in &models {
+            let entry: js_sys::Object = plain(model)?.unchecked_into();
+            let manifest = self.mesh.manifest(model.digest).await.map_err(|error| to_js(&error))?;
+            if let Some(Manifest { pipeline: Pipeline::Plugin { head, tail }, .. }) = manifest {
+                let reads = js_sys::Object::new();
+                set(&reads, "head", &head.into());
+                set(&reads, "tail", &tail.into());
+                set(&entry, "reads", &reads);
+            }
+            array.push(&entry);
+        }
+        Ok(array.into())
+    }
+
+    /// Calls `listener` with every event from now on.
+    pub fn subscribe(&self, listener: Function) -> Result<(), JsValue> {
+        let mut listeners = self.listeners.borrow_mut();
+        if listeners.len() >= MAX_LISTENERS {
+            return Err(invalid(&format!("over the limit of {MAX_LISTENERS} listeners")));
+        }
+        listeners.push(listener);
+        Ok(())
+    }
+
+    /// Opens a shared document.
+    pub async fn doc(&self, name: String, init: JsValue) -> Result<WasmDoc, JsValue> {
+        let init = if init.is_undefined() || init.is_null() {
+            serde_json::Value::Object(serde_json::Map::new())
+        } else {
+            serde_wasm_bindgen::from_value(init).map_err(|error| invalid(&format!("init: {error}")))?
+        };
+        let doc = self.mesh.doc(&name, init).await.map_err(|error| to_js(&error))?;
+        Ok(WasmDoc::new(doc))
+    }
+
+    /// Connects to an address and stays connected.
+    pub async fn dial(&self, address: String) -> Result<(), JsValue> {
+        let parsed = address.parse().map_err(|error| invalid(&format!("address {address:?}: {error}")))?;
+        self.mesh.dial(parsed).await.map_err(|error| to_js(&error))
+    }
+
+    /// Drops every connection, or returns.
+    #[wasm_bindgen(js_name = setOnline)]
+    pub async fn set_online(&self, online: bool) -> Result<(), JsValue> {
+        self.mesh.set_online(online).await.map_err(|error| to_js(&error))
+    }
+
+    /// Brings a model into this tab's cache.
+    #[wasm_bindgen(js_name = fetchModel)]
+    pub async fn fetch_model(&self, name: String) -> Result<String, JsValue> {
+        let digest = self.mesh.fetch_model(&name).await.map_err(|error| to_js(&error))?;
+        Ok(digest.to_string())
+    }
+
+    /// Leaves.
+    pub async fn close(&self) {
+        self.mesh.close().await;
+        self.pump.abort();
+        self.listeners.borrow_mut().clear();
+    }
+}
+
+async fn forward(
+    mut events: tokio::sync::broadcast::Receiver<neuromesh::Event>,
+    listeners: Rc<RefCell<Vec<Function>>>,
+) {
+    use tokio::sync::broadcast::error::RecvError;
+    loop {
+        let event = match events.recv().await {
+            Ok(event) => event,
+            Err(RecvError::Lagged(_)) => continue,
+            Err(RecvError::Closed) => return,
+        };
+        let Ok(value) = plain(&event) else { continue };
+        // A copy, because a listener may subscribe another one while it runs.
+        let current = listeners.borrow().clone();
+        for listener in current {
+            let _ = listener.call1(&JsValue::NULL, &value);
+        }
+    }
+}
+
+/// The tab's identity: kept with the documents, made on the first visit.
+async fn identity(docs: &IndexedDbDocStore) -> Result<[u8; 32], Error> {
+    let key = vec![IDENTITY.to_owned()];
+    if let Some(stored) = docs.load(key.clone()).await?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
+        return Ok(stored);
+    }
+    let fresh = platform::random_seed();
+    let put = neuromesh::storage::StoreChange::Put { key, value: fresh.to_vec() };
+    docs.commit(vec![put]).await?;
+    Ok(fresh)
+}
