@@ -1,0 +1,97 @@
+//! What must be done.
+
+use crate::{
+    Answer, Digest, ExchangeId, Payload, PeerId, RequestId, TaskId, Tier,
+    mesh::{PeerInfo, RunError},
+};
+
+/// What [`Mesh`](super::Mesh) wants of the driver.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Send a presence frame. Best effort: it may be lost, and it may be dropped when the peer is slow.
+    Presence {
+        /// A connected peer.
+        peer: PeerId,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
+    /// Open a stream of the infer protocol, write `bytes`, read the reply; answer with
+    /// [`Input::Replied`](super::Input::Replied).
+    Ask {
+        /// To be given back.
+        exchange: ExchangeId,
+        /// A connected peer.
+        peer: PeerId,
+        /// The request.
+        bytes: Vec<u8>,
+    },
+    /// Reset the stream of an [`Output::Ask`]; a reply that still comes is ignored.
+    AbortAsk {
+        /// The exchange.
+        exchange: ExchangeId,
+    },
+    /// Write the reply to an [`Input::Asked`](super::Input::Asked) and close the stream.
+    Reply {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// The reply.
+        bytes: Vec<u8>,
+    },
+    /// Run a model on this peer, fetching it first from [`Mesh::holders`](super::Mesh::holders) when the store lacks
+    /// it. Answer with exactly one [`Input::TaskDone`](super::Input::TaskDone), also after a cancel.
+    Infer {
+        /// To be given back.
+        task: TaskId,
+        /// Digest of the model's manifest.
+        model: Digest,
+        /// A payload that passed [`Payload::validate`].
+        input: Payload,
+    },
+    /// Stop an [`Output::Infer`] as soon as possible.
+    CancelInfer {
+        /// The task.
+        task: TaskId,
+    },
+    /// Tell whoever listens.
+    Event(Event),
+}
+
+/// Something that callers and pages like to know.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A peer is new: connected, or heard of through presence.
+    PeerUp(PeerInfo),
+    /// What is known of a peer changed.
+    PeerChanged(PeerInfo),
+    /// A peer is neither connected nor heard of any more.
+    PeerDown(PeerId),
+    /// The list of [`Mesh::models`](super::Mesh::models) changed.
+    ModelsChanged,
+    /// A request went to a peer; this peer itself when it runs here.
+    Sent {
+        /// The request.
+        id: RequestId,
+        /// Who runs it.
+        peer: PeerId,
+        /// Its tier, from the caller's point of view.
+        tier: Tier,
+        /// The model, as the caller named it.
+        model: String,
+    },
+    /// An attempt did not give the answer: it failed, was lost, or is late (and goes on beside another one).
+    Retried {
+        /// The request.
+        id: RequestId,
+        /// Who had been asked.
+        peer: PeerId,
+        /// `failed: …`, `late`, `lost`.
+        outcome: String,
+    },
+    /// A request ended.
+    Answered {
+        /// The request.
+        id: RequestId,
+        /// The answer, or why there is none.
+        result: Result<Answer, RunError>,
+    },
+}
