@@ -1,0 +1,45 @@
+//! # The engine: ONNX at run time, on Burn
+//!
+//! ```text
+//! bytes ─► proto ─► graph (validated) ─► rewrite ─► plan (folded, lifetimes) ─► Model ─► Run ─ step() ─► outputs
+//!                                                                                  ops: one table, one function each
+//! ```
+//!
+//! - [`Model::load`] reads ONNX, checks all of it, and keeps the weights once.
+//! - [`Model::start`] checks the inputs and gives a [`Run`]; each [`Run::step`] executes **one** operator, so that the caller
+//!   decides where to yield, to cancel and to measure.
+//! - [`text`] turns sentences into embeddings: tokenizer, model, pooling.
+//!
+//! The crate is synchronous, without clocks, threads, files or platform `cfg`: the same code runs natively and in a tab.
+//!
+//! Invariants:
+//! - A model file and its inputs are hostile until checked. No panic, no unbounded loop, and no allocation that was not charged
+//!   against [`Limits`] before it was made.
+//! - Shapes, axes and indices are checked here, before the tensor backend sees them: it panics on a mismatch.
+//! - Errors name the node, the operator and the reason.
+//! - Floating point tensors live in the backend; integers and booleans live on the host (see [`Value`](value)).
+
+mod attribute;
+mod backend;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+mod graph;
+mod limits;
+mod model;
+mod ops;
+mod plan;
+mod proto;
+mod rewrite;
+mod run;
+mod shape;
+mod tensor;
+pub mod text;
+mod value;
+
+pub use error::{Fault, LoadError, RunError};
+pub use graph::{Dim, IoSpec};
+pub use limits::Limits;
+pub use model::Model;
+pub use run::Run;
+pub use tensor::{Data, DataType, ShapeMismatch, Tensor};

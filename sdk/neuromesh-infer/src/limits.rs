@@ -1,0 +1,33 @@
+//! What a model may use.
+
+/// Bounds that a model and its runs must respect. They hold for one model or run, not for all together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of weights plus live activations of one run.
+    pub memory: u64,
+    /// Nodes in the graph.
+    pub nodes: usize,
+    /// Multiply-adds of one operator: bounds how long one [`Run::step`](crate::Run::step) can take.
+    pub work: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: 2 << 30, nodes: 100_000, work: 1 << 38 }
+    }
+}
+
+/// Dimensions of a tensor; real models stay below 8.
+pub(crate) const MAX_RANK: usize = 16;
+
+/// Decoded messages and strings per allowed node: what real files need, several times over.
+pub(crate) const MESSAGES_PER_NODE: usize = 32;
+
+/// Bytes that constant folding may add to a model beyond twice the size of its weights.
+pub(crate) const FOLDING_SLACK: u64 = 1 << 20;
+
+/// Multiply-adds of one operator that is executed at load, while constants are folded.
+pub(crate) const FOLDING_WORK: u64 = 1 << 28;
+
+/// Operators executed at load, while constants are folded.
+pub(crate) const FOLDING_STEPS: usize = 10_000;
