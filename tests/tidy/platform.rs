@@ -1,0 +1,55 @@
+//! Where a platform may be asked for: on `mod` lines and re-exports of four files, and in manifests.
+
+use super::{files_with, none};
+
+/// Each chooses between sibling files with one signature.
+const SWITCHES: [&str; 4] = [
+    "sdk/neuromesh/src/transport.rs",
+    "sdk/neuromesh/src/storage.rs",
+    "sdk/neuromesh/src/platform.rs",
+    "sdk/neuromesh-infer/src/backend.rs",
+];
+
+fn is_switch(line: &str) -> bool {
+    let line = line.trim_start();
+    let line = line.strip_prefix("pub(crate) ").or_else(|| line.strip_prefix("pub ")).unwrap_or(line);
+    line.starts_with("mod ") || line.starts_with("use ")
+}
+
+#[test]
+fn platform_cfg_stands_only_on_module_lines() {
+    let mut findings = Vec::new();
+    for file in files_with(&[".rs"]) {
+        if file.path.starts_with("tests/tidy/") {
+            continue;
+        }
+        let lines: Vec<&str> = file.text.lines().collect();
+        for (index, line) in lines.iter().enumerate() {
+            let asks = ["target_arch", "target_family", "target_os"].iter().any(|key| line.contains(key));
+            if !asks || line.trim_start().starts_with("//") {
+                continue;
+            }
+            // Attributes and comments may stand between the cfg and its line; a test may choose its attribute.
+            let governed = lines[index + 1..]
+                .iter()
+                .find(|next| !next.trim_start().starts_with('#') && !next.trim_start().starts_with("//"))
+                .copied()
+                .unwrap_or_default();
+            let test = file.path.contains("/tests/") || file.path.ends_with("tests.rs");
+            if test && (line.contains("cfg_attr") || is_switch(governed)) {
+                continue;
+            }
+            if !SWITCHES.contains(&file.path.as_str()) {
+                findings.push(format!("{}:{}: {}", file.path, index + 1, line.trim()));
+            } else if !is_switch(governed) {
+                findings.push(format!(
+                    "{}:{}: governs `{}`, not a `mod` or `use`",
+                    file.path,
+                    index + 1,
+                    governed.trim()
+                ));
+            }
+        }
+    }
+    none(&format!("a platform difference is two sibling files, chosen in one of {SWITCHES:?}"), findings);
+}
