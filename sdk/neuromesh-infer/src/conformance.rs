@@ -1,1 +1,150 @@
-//! Comparisons.
+//! Comparisons with ONNX Runtime's reference outputs, callable from the tests of every target.
+//!
+//! The fixtures are written by `tests/make_fixtures.py`, which also tells their format. Everything comes in as bytes, so
+//! that a test in a browser can include them.
+
+mod fixture;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{Data, Limits, Model, Tensor, text::Embedder};
+pub use fixture::Fixture;
+use fixture::Stage;
+
+/// How far a float may be off: this much, and this much of its size.
+const TOLERANCE: f32 = 1e-4;
+
+/// What a comparison found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Cases compared.
+    pub cases: usize,
+    /// One line per failure.
+    pub failures: Vec<String>,
+    /// The largest difference of a float, in units of the tolerance.
+    pub worst: f32,
+}
+
+impl Report {
+    fn record(&mut self, name: &str, outcome: Result<f32, String>) {
+        self.cases += 1;
+        match outcome {
+            Ok(worst) => self.worst = self.worst.max(worst),
+            Err(reason) => self.failures.push(format!("{name}: {reason}")),
+        }
+    }
+
+    /// Panics with the failures, if there are any, or if nothing was compared.
+    pub fn assert_passed(&self) {
+        assert!(self.cases > 0, "there was nothing to compare");
+        let (failed, cases) = (self.failures.len(), self.cases);
+        assert!(self.failures.is_empty(), "{failed} of {cases} failed:\n{}", self.failures.join("\n"));
+    }
+}
+
+/// Runs every one-operator model of `operators.bin`.
+pub fn operators(fixtures: &[u8]) -> Result<Report, String> {
+    let mut report = Report::default();
+    for case in Fixture::read_all(fixtures)? {
+        let outcome = load(Bytes::from(case.model.clone())).and_then(|model| compare_run(&model, &case));
+        report.record(&case.name, outcome);
+    }
+    Ok(report)
+}
+
+/// Loads each model of `refused.bin` and, where it loads, runs it: one of both must fail, with the expected message.
+pub fn refusals(fixtures: &[u8]) -> Result<Report, String> {
+    let limits = Limits { memory: 64 << 20, ..Limits::default() };
+    let mut report = Report::default();
+    for case in Fixture::read_all(fixtures)? {
+        let refused = match Model::load(Bytes::from(case.model.clone()), &limits) {
+            Err(error) => Some((Stage::Load, error.to_string())),
+            Ok(model) => Arc::new(model).run(case.inputs.clone()).err().map(|error| (Stage::Run, error.to_string())),
+        };
+        let outcome = match refused {
+            None => Err("it was accepted".to_owned()),
+            // What depends on constants only is already refused while it is folded.
+            Some((stage, message)) if stage <= case.stage && message.contains(&case.message) => Ok(0.0),
+            Some((stage, message)) => Err(format!("{:?} was expected, {stage:?} said {message:?}", case.message)),
+        };
+        report.record(&case.name, outcome);
+    }
+    Ok(report)
+}
+
+/// Compares the outputs of one model with those of `…_tensors.bin`.
+pub fn model(model: Bytes, fixtures: &[u8]) -> Result<Report, String> {
+    let model = load(model)?;
+    let mut report = Report::default();
+    for case in Fixture::read_all(fixtures)? {
+        report.record(&case.name, compare_run(&model, &case));
+    }
+    Ok(report)
+}
+
+/// Compares the tokens and the embeddings of the texts in `minilm_text.bin`.
+pub fn embedder(model: Bytes, tokenizer: &[u8], fixtures: &[u8]) -> Result<Report, String> {
+    let embedder = Embedder::new(load(model)?, tokenizer, 256, true).map_err(|error| error.to_string())?;
+    let mut report = Report::default();
+    for case in Fixture::read_all(fixtures)? {
+        report.record(&case.name, compare_text(&embedder, &case));
+    }
+    Ok(report)
+}
+
+fn load(bytes: Bytes) -> Result<Arc<Model>, String> {
+    Model::load(bytes, &Limits::default()).map(Arc::new).map_err(|error| error.to_string())
+}
+
+fn compare_run(model: &Arc<Model>, case: &Fixture) -> Result<f32, String> {
+    let outputs = model.run(case.inputs.clone()).map_err(|error| error.to_string())?;
+    if outputs.len() != case.outputs.len() {
+        return Err(format!("{} outputs instead of {}", outputs.len(), case.outputs.len()));
+    }
+    outputs.iter().zip(&case.outputs).try_fold(0f32, |worst, ((name, found), (expected_name, expected))| {
+        match name == expected_name {
+            true => Ok(worst.max(difference(found, expected).map_err(|reason| format!("{name}: {reason}"))?)),
+            false => Err(format!("output {name:?} instead of {expected_name:?}")),
+        }
+    })
+}
+
+fn compare_text(embedder: &Embedder, case: &Fixture) -> Result<f32, String> {
+    let [(_, tokens), (_, embedding)] = case.outputs.as_slice() else {
+        return Err("the case needs tokens and an embedding".into());
+    };
+    let found: Vec<i64> = (embedder.tokens(&case.text).map_err(|error| error.to_string())?).into_iter().map(i64::from).collect();
+    if Data::I64(found) != tokens.data {
+        return Err("the tokens differ".into());
+    }
+    let vector = embedder.embed(&case.text).map_err(|error| error.to_string())?;
+    difference(&Tensor { shape: vec![vector.len()], data: Data::F32(vector) }, embedding)
+}
+
+/// The largest difference in units of the tolerance, if it is within it.
+fn difference(found: &Tensor, expected: &Tensor) -> Result<f32, String> {
+    if found.shape != expected.shape {
+        return Err(format!("shape {:?} instead of {:?}", found.shape, expected.shape));
+    }
+    let (Data::F32(found_data), Data::F32(expected_data)) = (&found.data, &expected.data) else {
+        return match found == expected {
+            true => Ok(0.0),
+            false => Err(format!("{:?} instead of {:?}", found.data, expected.data)),
+        };
+    };
+    let mut worst = 0f32;
+    for (index, (&found, &expected)) in found_data.iter().zip(expected_data).enumerate() {
+        if found == expected || (found.is_nan() && expected.is_nan()) {
+            continue;
+        }
+        let off = (found - expected).abs() / (TOLERANCE + TOLERANCE * expected.abs());
+        // Also when it is not a number.
+        if off.is_nan() || off > 1.0 {
+            return Err(format!("element {index} is {found} instead of {expected}"));
+        }
+        worst = worst.max(off);
+    }
+    Ok(worst)
+}

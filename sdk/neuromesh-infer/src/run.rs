@@ -84,6 +84,11 @@ impl Run {
         (self.next, self.model.plan.steps.len())
     }
 
+    /// The name and the operator of the node that the next step executes.
+    pub fn upcoming(&self) -> Option<(&str, &str)> {
+        self.model.plan.steps.get(self.next).map(|step| (step.node.name.as_str(), step.node.op.name()))
+    }
+
     /// Bytes held now: the model's weights and the live activations, views counted in full.
     pub fn memory(&self) -> u64 {
         self.meter.live()
