@@ -1,0 +1,28 @@
+import type { WireInput, WireOutput } from "./wire.js";
+
+/** The end of a job in the Worker. */
+export interface JobDone {
+  output: WireOutput;
+  /** Time spent loading the model; 0 when it was loaded. */
+  loadMs: number;
+  /** Time spent running it. */
+  serviceMs: number;
+  /** Digests of the models that are loaded now. */
+  loaded: string[];
+}
+
+/** What lives in the Worker, as the WebAssembly module on the page's thread sees it: the engine and the cache of model files. */
+export interface Host {
+  execute(jobId: number, digest: string, manifest: string, input: WireInput): Promise<JobDone>;
+  cancel(jobId: number): void;
+  blobSize(digest: string): Promise<number | undefined>;
+  blobRead(digest: string, offset: number, len: number): Promise<Uint8Array>;
+  /** The number of a new writer. */
+  blobBegin(digest: string, size: number): Promise<number>;
+  blobAppend(writer: number, data: Uint8Array): Promise<void>;
+  /** Verifies size and digest, then publishes. */
+  blobFinish(writer: number): Promise<void>;
+  blobAbort(writer: number): Promise<void>;
+  blobList(): Promise<string[]>;
+  blobRemove(digest: string): Promise<void>;
+}

@@ -1,0 +1,37 @@
+/**
+ * Neuromesh in a web page: neural models that run where it is best, and documents that survive being offline.
+ *
+ * ```ts
+ * import { join } from "neuromesh";
+ * const mesh = await join();
+ * const answer = await mesh.run("all-minilm-l6-v2", "a sentence");
+ * answer.tensor().data; // 384 numbers
+ * answer.route.reason;  // why it ran where it ran
+ * ```
+ *
+ * @packageDocumentation
+ */
+export { Answer } from "./answer.js";
+export { MeshDocument, type DocumentEvents } from "./document.js";
+export { NeuromeshError, type ErrorName } from "./errors.js";
+export { join } from "./join.js";
+export { Mesh } from "./mesh.js";
+export type {
+  Attempt,
+  DType,
+  Estimate,
+  Input,
+  JoinOptions,
+  Json,
+  MeshEvent,
+  MeshEvents,
+  ModelInfo,
+  PeerInfo,
+  Receipt,
+  Route,
+  RunOptions,
+  Tensor,
+  TensorData,
+  TensorInput,
+  Tier,
+} from "./types.js";

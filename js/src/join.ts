@@ -1,0 +1,138 @@
+import { Discovery, parseNodes } from "./discovery.js";
+import { NeuromeshError, aborted, invalid, toError } from "./errors.js";
+import { Mesh } from "./mesh.js";
+import { claimSlot } from "./slot.js";
+import type { JoinOptions } from "./types.js";
+import { WorkerHost } from "./worker-host.js";
+
+const DEFAULT_CONNECT_TIMEOUT_MS = 3_000;
+const DEFAULT_MEMORY = 1024 * 1024 * 1024;
+const STORE_NAME = /^[A-Za-z0-9_-]{1,64}$/;
+
+/**
+ * Makes this tab a peer of the mesh. Resolves when it is of use: at once without a network, otherwise when the first
+ * node says what it has, or `connectTimeout` has passed; connecting goes on in the background.
+ */
+export async function join(options: JoinOptions = {}): Promise<Mesh> {
+  assertEnvironment();
+  if (typeof options !== "object" || options === null) throw invalid("options must be an object");
+  const { storeName = "neuromesh", connectTimeout = DEFAULT_CONNECT_TIMEOUT_MS, memory = DEFAULT_MEMORY, signal } = options;
+  if (!STORE_NAME.test(storeName)) throw invalid("storeName has 1 to 64 of A-Z, a-z, 0-9, - and _");
+  if (!Number.isFinite(connectTimeout) || connectTimeout < 0) throw invalid("connectTimeout must be milliseconds, 0 or more");
+  if (!Number.isFinite(memory) || memory <= 0) throw invalid("memory must be a number of bytes above 0");
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid("signal must be an AbortSignal");
+  const { addresses, servers } = parseNodes(options.nodes, pageOrigin());
+  if (signal?.aborted) throw aborted(signal);
+
+  let mesh: Mesh | undefined;
+  let dial: ((address: string) => void) | undefined;
+  const found = new Set<string>();
+  const discovery = new Discovery(servers, (address) => {
+    found.add(address);
+    dial?.(address);
+  });
+  const asked = discovery.ask();
+  const [module, bindings, slot] = await Promise.all([
+    compile(),
+    import("./wasm/neuromesh.js"),
+    claimSlot(storeName).catch((error: unknown) => {
+      throw toError(error, "StorageError");
+    }),
+  ]).catch((error: unknown) => {
+    discovery.stop();
+    throw toError(error, "NetworkError");
+  });
+  const host = new WorkerHost(module, storeName, memory);
+  const dispose = () => {
+    discovery.stop();
+    host.close();
+    slot.release();
+    removeEventListener("online", wake);
+  };
+  const wake = () => void discovery.ask();
+  try {
+    await bindings.default({ module_or_path: module });
+    const config = { addresses, storeName, slot: slot.number, agent: "neuromesh-js", tier: "device" as const };
+    const wasm = await bindings.WasmMesh.join(config, host);
+    // An address that does not answer is tried again by the mesh; a malformed one is a server's fault, not the page's.
+    const dialed = new Set<string>(addresses);
+    dial = (address) => {
+      if (dialed.has(address)) return;
+      dialed.add(address);
+      wasm.dial(address).catch(() => dialed.delete(address));
+    };
+    mesh = new Mesh({ wasm, discovery, dispose });
+    found.forEach(dial);
+    addEventListener("online", wake);
+    if (addresses.length + servers.length > 0) {
+      const nodes = () => addresses.length > 0 || found.size > 0;
+      await firstModels(mesh, asked, nodes, connectTimeout, signal);
+    }
+    if (signal?.aborted) throw aborted(signal);
+    return mesh;
+  } catch (error) {
+    await mesh?.close().catch(() => undefined);
+    dispose();
+    throw toError(error, "NetworkError");
+  }
+}
+
+/** Waits until a node has said what it has, no node is to be found, or time is up. */
+async function firstModels(
+  mesh: Mesh,
+  asked: Promise<void>,
+  nodes: () => boolean,
+  limit: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let cleanUp = () => undefined as void;
+  const heard = new Promise<void>((resolve) => {
+    const check = async () => {
+      const models = await mesh.models();
+      if (models.some(({ holders }) => holders.length > 0)) resolve();
+    };
+    const offModels = mesh.on("models", () => void check());
+    const offPeer = mesh.on("peer", () => void check());
+    // Nobody answered the question for nodes, and none was given: nothing to wait for.
+    void asked.then(() => {
+      if (!nodes()) resolve();
+    });
+    const timer = setTimeout(resolve, limit);
+    const abort = () => {
+      resolve();
+    };
+    signal?.addEventListener("abort", abort);
+    cleanUp = () => {
+      offModels();
+      offPeer();
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+    };
+    void check();
+  });
+  await heard;
+  cleanUp();
+}
+
+async function compile(): Promise<WebAssembly.Module> {
+  const url = new URL("./wasm/neuromesh_bg.wasm", import.meta.url);
+  const response = await fetch(url);
+  if (!response.ok) throw new NeuromeshError("NetworkError", `${url}: HTTP ${response.status}`);
+  // A server that does not know the type of .wasm files must not stop us.
+  if (response.headers.get("content-type")?.startsWith("application/wasm")) return WebAssembly.compileStreaming(response);
+  return WebAssembly.compile(await response.arrayBuffer());
+}
+
+function pageOrigin(): string | undefined {
+  return /^https?:/.test(location.protocol) ? location.origin : undefined;
+}
+
+function assertEnvironment(): void {
+  const missing = ["window", "document", "Worker", "WebAssembly", "indexedDB", "location"].filter((name) => !(name in globalThis));
+  if (missing.length > 0) {
+    throw new NeuromeshError(
+      "UnsupportedEnvironment",
+      `join() works in a web page; ${missing.join(", ")} is missing here. On a server, import this package freely but join in the browser only`,
+    );
+  }
+}

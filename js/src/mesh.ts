@@ -1,0 +1,182 @@
+import { Answer } from "./answer.js";
+import { Discovery } from "./discovery.js";
+import { MeshDocument } from "./document.js";
+import { NeuromeshError, aborted, invalid, toError } from "./errors.js";
+import { Emitter } from "./events.js";
+import { DEFAULT_READS, normalizeInput, normalizeOptions, readsFile } from "./input.js";
+import { toJson } from "./json.js";
+import type { Input, MeshEvent, MeshEvents, ModelInfo, PeerInfo, RunOptions } from "./types.js";
+import type { WasmMesh } from "./wasm/neuromesh.js";
+
+/** The longest name of a document, in characters. */
+const MAX_DOC_NAME = 256;
+
+/** What a mesh stands on; see `join`. */
+export interface MeshParts {
+  wasm: WasmMesh;
+  discovery: Discovery;
+  /** Ends the Worker and gives up the tab's identity. */
+  dispose: () => void;
+}
+
+/** This tab as a peer of the mesh. Made by `join`. */
+export class Mesh {
+  /** This peer's id. */
+  readonly id: string;
+  readonly #parts: MeshParts;
+  readonly #events = new Emitter<MeshEvents & { "*": MeshEvent }>();
+  readonly #docs = new Map<string, MeshDocument<never>>();
+  readonly #reads = new Map<string, { head: number; tail: number }>();
+  readonly #connected = new Set<string>();
+  #nextRequest = 1;
+  #online = true;
+  #closed = false;
+
+  /** @internal */
+  constructor(parts: MeshParts) {
+    this.#parts = parts;
+    this.id = parts.wasm.id;
+    parts.wasm.subscribe((event) => {
+      this.#onEvent(event);
+    });
+  }
+
+  /** Whether this tab takes part in the network; see `setOnline`. */
+  get online(): boolean {
+    return this.#online;
+  }
+
+  /**
+   * Runs a model where it is best to run it: here or on any peer that has it, by the router's prediction. Of files and
+   * bytes only the ends that the model reads are taken.
+   */
+  async run(model: string, input: Input, options: RunOptions = {}): Promise<Answer> {
+    if (typeof model !== "string" || model === "") throw invalid("model must be a model's name or digest");
+    const wireOptions = normalizeOptions(options);
+    const { signal } = options;
+    if (signal?.aborted) throw aborted(signal);
+    this.#assertOpen();
+    const wireInput = await normalizeInput(input, readsFile(input) ? await this.#readsOf(model) : undefined);
+    if (signal?.aborted) throw aborted(signal);
+    const requestId = this.#nextRequest++;
+    const { wasm } = this.#parts;
+    return new Promise<Answer>((resolve, reject) => {
+      const abort = (event: Event) => {
+        wasm.cancel(requestId);
+        reject(aborted(event.target as AbortSignal));
+      };
+      signal?.addEventListener("abort", abort, { once: true });
+      wasm
+        .run(requestId, model, wireInput, wireOptions)
+        .then((answer) => {
+          resolve(new Answer(requestId, answer));
+        })
+        .catch((error: unknown) => {
+          reject(toError(error));
+        })
+        .finally(() => signal?.removeEventListener("abort", abort));
+    });
+  }
+
+  /** The peers known now, this one not among them. */
+  peers(): Promise<PeerInfo[]> {
+    return this.#guard(() => this.#parts.wasm.peers());
+  }
+
+  /** The models known now, here and elsewhere. */
+  models(): Promise<ModelInfo[]> {
+    return this.#guard(() => this.#parts.wasm.models());
+  }
+
+  /** Calls `listener` at every event of this name (`"*"`: of any), until the returned function is called. */
+  on<Name extends keyof MeshEvents | "*">(
+    name: Name,
+    listener: (event: (MeshEvents & { "*": MeshEvent })[Name]) => void,
+  ): () => void {
+    return this.#events.on(name, listener);
+  }
+
+  /** The shared document of this name; `init` is its content while nobody has written to it. The same object every time. */
+  doc<T extends object = Record<string, unknown>>(id: string, { init }: { init?: T } = {}): MeshDocument<T> {
+    if (typeof id !== "string" || id === "" || id.length > MAX_DOC_NAME) {
+      throw invalid(`a document's name has 1 to ${MAX_DOC_NAME} characters`);
+    }
+    this.#assertOpen();
+    const known = this.#docs.get(id);
+    if (known !== undefined) return known as unknown as MeshDocument<T>;
+    const value = toJson(init ?? {}, "init");
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalid("init must be an object");
+    const doc = new MeshDocument<T>(id, value as T, this.#parts.wasm.doc(id, value));
+    this.#docs.set(id, doc as unknown as MeshDocument<never>);
+    // What could not be opened may be tried again.
+    doc.ready.catch(() => this.#docs.delete(id));
+    return doc;
+  }
+
+  /** Leaves the network (everything goes on working here), or returns to it. */
+  async setOnline(online: boolean): Promise<void> {
+    if (typeof online !== "boolean") throw invalid("online must be true or false");
+    await this.#guard(() => this.#parts.wasm.setOnline(online));
+    this.#online = online;
+    if (online) void this.#parts.discovery.ask();
+  }
+
+  /** Leaves for good; open calls are rejected with `Closed`. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#parts.discovery.stop();
+    try {
+      await this.#parts.wasm.close();
+    } finally {
+      this.#parts.dispose();
+      this.#events.clear();
+      this.#docs.clear();
+    }
+  }
+
+  async #readsOf(model: string): Promise<{ head: number; tail: number }> {
+    const known = this.#reads.get(model);
+    if (known !== undefined) return known;
+    const info = (await this.models()).find(({ name, digest }) => name === model || digest === model);
+    if (info?.reads === undefined) return DEFAULT_READS;
+    this.#reads.set(model, info.reads);
+    return info.reads;
+  }
+
+  #onEvent(event: MeshEvent): void {
+    switch (event.type) {
+      case "peer":
+        if (event.peer.connected) this.#connected.add(event.peer.id);
+        else this.#connected.delete(event.peer.id);
+        break;
+      case "peerGone":
+        this.#connected.delete(event.id);
+        break;
+      case "status":
+        this.#online = event.online;
+        break;
+      case "models":
+        // A name may mean another model now.
+        this.#reads.clear();
+        break;
+      default:
+    }
+    this.#parts.discovery.setConnected(this.#connected.size > 0 || !this.#online);
+    this.#events.emit(event.type, event);
+    this.#events.emit("*", event);
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new NeuromeshError("Closed", "the mesh is closed");
+  }
+
+  async #guard<T>(call: () => Promise<T>): Promise<T> {
+    this.#assertOpen();
+    try {
+      return await call();
+    } catch (error) {
+      throw toError(error, "NetworkError");
+    }
+  }
+}

@@ -1,0 +1,166 @@
+/** Where a peer stands, from the caller's point of view. */
+export type Tier = "device" | "peer" | "edge" | "cloud";
+
+/** The element type of a tensor. */
+export type DType = "f32" | "f16" | "i64" | "i32" | "i8" | "u8" | "bool";
+
+/** Arrays that hold a tensor's elements; `f16` as raw bits in a `Uint16Array`, `bool` as 0 and 1. */
+export type TensorData = Float32Array | Uint16Array | BigInt64Array | Int32Array | Int8Array | Uint8Array;
+
+/** A named, dense, row-major tensor. */
+export interface Tensor {
+  name: string;
+  dtype: DType;
+  /** Sizes, outermost first; empty for a scalar. */
+  shape: number[];
+  data: TensorData;
+}
+
+/** A tensor to run a model on; without `dtype` it follows from the array (`Uint8Array` is `u8`, `Uint16Array` is `f16`). */
+export type TensorInput = Omit<Tensor, "dtype"> & { dtype?: DType };
+
+/** What a model may be run on: text, a file or bytes (only the ends that the model reads are taken), or tensors. */
+export type Input = string | Blob | Uint8Array | { tensors: readonly TensorInput[] };
+
+/** What the caller wants of the router. */
+export interface RunOptions {
+  /** Only candidates of this tier. */
+  tier?: Tier;
+  /** Candidates of this tier while any of them works. */
+  prefer?: Tier;
+  /** Give up after this many milliseconds; 30,000 when absent. */
+  deadline?: number;
+  /** `"device"`: the input never leaves this tab. */
+  privacy?: "any" | "device";
+  /** Cancels the run, wherever it is. */
+  signal?: AbortSignal;
+}
+
+/** What the router predicted for one candidate, in milliseconds. */
+export interface Estimate {
+  peer: string;
+  tier: Tier;
+  rttMs: number;
+  shipMs: number;
+  queueMs: number;
+  loadMs: number;
+  serviceMs: number;
+  totalMs: number;
+  /** Why it could not be chosen, if so. */
+  excluded: string | null;
+}
+
+/** One try of a request. */
+export interface Attempt {
+  peer: string;
+  tier: Tier;
+  /** How it ended: `answered`, `failed: …`, `late`, `lost`. */
+  outcome: string;
+}
+
+/** The router's account of one request. */
+export interface Route {
+  /** The tier that answered. */
+  tier: Tier;
+  /** The peer that answered. */
+  peer: string;
+  /** One sentence for people. */
+  reason: string;
+  /** From request to answer, in milliseconds. */
+  elapsedMs: number;
+  /** Every candidate that was looked at for the last choice, best first. */
+  considered: Estimate[];
+  /** Every try, in order; the last one answered. */
+  attempts: Attempt[];
+}
+
+/** Who ran which model on which input, with which output; signed by that peer. Digests are BLAKE3 in hexadecimal. */
+export interface Receipt {
+  model: string;
+  input: string;
+  output: string;
+  peer: string;
+  /** Time in the engine, in microseconds. */
+  durationUs: number;
+  /** Whether running again gives the same bits. */
+  exactness: "exact" | "approximate";
+  /** Ed25519, 64 bytes. */
+  signature: number[];
+}
+
+/** What is known of a peer. */
+export interface PeerInfo {
+  id: string;
+  tier: Tier;
+  /** Measured round trip; null before the first measurement. */
+  rttMs: number | null;
+  connected: boolean;
+  path: "direct" | "relayed";
+  agent: string;
+  models: string[];
+  /** Requests that wait there. */
+  queue: number;
+  /** Learned time of one run, by model. */
+  serviceMs: Record<string, number>;
+}
+
+/** What is known of a model. */
+export interface ModelInfo {
+  name: string;
+  digest: string;
+  /** Bytes of all its files. */
+  size: number;
+  /** All its files are in this tab's cache. */
+  local: boolean;
+  /** It answers in this tab without a cold load. */
+  loaded: boolean;
+  /** The peers that have it. */
+  holders: string[];
+  /** The parts of a file that it reads, in bytes from the beginning and the end; known once its manifest is here. */
+  reads?: { head: number; tail: number };
+}
+
+/** What happens in the mesh, by name. */
+export interface MeshEvents {
+  /** A peer appeared or what is known of it changed. */
+  peer: { type: "peer"; peer: PeerInfo };
+  /** A peer left. */
+  peerGone: { type: "peerGone"; id: string };
+  /** A request of this tab set out to `peer`. */
+  request: { type: "request"; requestId: number; peer: string; tier: Tier; model: string };
+  /** `peer` did not answer; the request goes elsewhere. */
+  retry: { type: "retry"; requestId: number; peer: string; outcome: string };
+  /** `peer` answered. */
+  answer: { type: "answer"; requestId: number; peer: string; tier: Tier; elapsedMs: number };
+  /** Nobody could answer. */
+  failed: { type: "failed"; requestId: number; error: string };
+  /** A model is on its way into this tab's cache. */
+  progress: { type: "progress"; model: string; digest: string; loaded: number; total: number };
+  /** This tab left or rejoined the network. */
+  status: { type: "status"; online: boolean };
+  /** The list of known models changed. */
+  models: { type: "models" };
+}
+
+/** Any event of the mesh. */
+export type MeshEvent = MeshEvents[keyof MeshEvents];
+
+/** A value that a document can hold. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** How to join. */
+export interface JoinOptions {
+  /**
+   * Nodes to connect to: addresses of web servers (`https://host`, asked for `/.well-known/neuromesh`) or multiaddrs
+   * (`/dns4/host/tcp/4001/ws/p2p/12D3KooW…`). Absent: the server that the page came from. Empty: nobody.
+   */
+  nodes?: readonly string[];
+  /** Documents, identity and model files of different names do not see each other. `"neuromesh"` when absent. */
+  storeName?: string;
+  /** How long joining may wait for the first answer of a node, in milliseconds; 3,000 when absent. Later ones are not lost. */
+  connectTimeout?: number;
+  /** Memory for loaded models, in bytes; 1 GiB when absent. */
+  memory?: number;
+  /** Gives up joining. */
+  signal?: AbortSignal;
+}

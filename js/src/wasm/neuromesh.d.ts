@@ -1,0 +1,53 @@
+// What this package uses of the `wasm-bindgen` output (crate `neuromesh-wasm`), typed as narrowly as the crate behaves.
+import type { WireAnswer, WireInput, WireOutput, WireTensor } from "../wire.js";
+import type { MeshEvent, ModelInfo, PeerInfo } from "../types.js";
+import type { Host } from "../host.js";
+
+export class WasmMesh {
+  static join(
+    config: { addresses: string[]; storeName: string; slot: number; agent: string; tier: "device" },
+    host: Host,
+  ): Promise<WasmMesh>;
+  readonly id: string;
+  run(requestId: number, model: string, input: WireInput, options: object): Promise<WireAnswer>;
+  cancel(requestId: number): void;
+  peers(): Promise<PeerInfo[]>;
+  models(): Promise<ModelInfo[]>;
+  subscribe(listener: (event: MeshEvent) => void): void;
+  doc(name: string, init: object): Promise<WasmDoc>;
+  dial(address: string): Promise<void>;
+  setOnline(online: boolean): Promise<void>;
+  close(): Promise<void>;
+  free(): void;
+}
+
+export class WasmDoc {
+  value(): Promise<{ heads: string[]; value: unknown }>;
+  apply(heads: string[], value: unknown): Promise<void>;
+  subscribe(listener: () => void): void;
+  free(): void;
+}
+
+export class WasmEngine {
+  constructor();
+  load(manifest: string, files: { role: string; data: Uint8Array }[], memory: number): string;
+  unload(digest: string): boolean;
+  loaded(): string[];
+  start(digest: string, input: WireInput): WasmRun;
+  runTensors(digest: string, tensors: WireTensor[]): WireTensor[];
+  digestWriter(): WasmDigest;
+}
+
+export class WasmRun {
+  step(budgetMs: number): WireOutput | undefined;
+  free(): void;
+}
+
+export class WasmDigest {
+  update(bytes: Uint8Array): void;
+  finish(): string;
+  free(): void;
+}
+
+export function initSync(options: { module: WebAssembly.Module }): unknown;
+export default function init(options: { module_or_path: WebAssembly.Module }): Promise<unknown>;

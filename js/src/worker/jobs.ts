@@ -1,0 +1,169 @@
+import type { JobDone } from "../host.js";
+import type { WasmEngine } from "../wasm/neuromesh.js";
+import type { WireInput, WireOutput } from "../wire.js";
+import { readVerified, type BlobStore } from "./blobs.js";
+import { named } from "./messages.js";
+import { PluginRunner } from "./plugins.js";
+
+/** The most jobs that wait. */
+const MAX_QUEUE = 64;
+/** How long the engine works before the Worker listens again, in milliseconds. */
+const SLICE_MS = 8;
+
+interface Manifest {
+  name: string;
+  memory: number;
+  pipeline: { kind: string };
+  files: { role: string; digest: string; size: number }[];
+}
+
+interface Job {
+  id: number;
+  digest: string;
+  manifest: string;
+  input: WireInput;
+  cancelled: boolean;
+  resolve: (done: JobDone) => void;
+  reject: (error: unknown) => void;
+}
+
+/** Small files of a loaded model, for its plugin. */
+type Files = ReadonlyMap<string, Uint8Array>;
+
+/** Runs jobs one after the other in the order they came; keeps models loaded while memory lasts. */
+export class Jobs {
+  readonly #engine: WasmEngine;
+  readonly #blobs: BlobStore;
+  readonly #memory: number;
+  readonly #plugins: PluginRunner;
+  readonly #queue: Job[] = [];
+  /** Loaded models, the longest unused first. */
+  readonly #loaded = new Map<string, { manifest: Manifest; files: Files }>();
+  #current: Job | undefined;
+
+  constructor(engine: WasmEngine, blobs: BlobStore, memory: number) {
+    this.#engine = engine;
+    this.#blobs = blobs;
+    this.#memory = memory;
+    this.#plugins = new PluginRunner(engine);
+  }
+
+  execute(id: number, digest: string, manifest: string, input: WireInput): Promise<JobDone> {
+    if (this.#queue.length >= MAX_QUEUE) {
+      return Promise.reject(named("RunFailed", `${MAX_QUEUE} runs wait in this tab already; try again later`));
+    }
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ id, digest, manifest, input, cancelled: false, resolve, reject });
+      if (this.#current === undefined) void this.#drain();
+    });
+  }
+
+  cancel(id: number): void {
+    if (this.#current?.id === id) this.#current.cancelled = true;
+    const at = this.#queue.findIndex((job) => job.id === id);
+    if (at >= 0) this.#queue.splice(at, 1)[0]?.reject(cancelled());
+  }
+
+  async #drain(): Promise<void> {
+    for (let job = this.#queue.shift(); job !== undefined; job = this.#queue.shift()) {
+      this.#current = job;
+      try {
+        job.resolve(await this.#run(job));
+      } catch (error) {
+        job.reject(error);
+      }
+    }
+    this.#current = undefined;
+  }
+
+  async #run(job: Job): Promise<JobDone> {
+    const begin = performance.now();
+    const model = await this.#load(job);
+    const ready = performance.now();
+    const output =
+      model.manifest.pipeline.kind === "plugin"
+        ? await this.#runPlugin(job, model.manifest, model.files)
+        : await this.#runSteps(job);
+    return { output, loadMs: ready - begin, serviceMs: performance.now() - ready, loaded: [...this.#loaded.keys()] };
+  }
+
+  async #runSteps(job: Job): Promise<WireOutput> {
+    const run = this.#engine.start(job.digest, job.input);
+    try {
+      for (;;) {
+        if (job.cancelled) throw cancelled();
+        const output = run.step(SLICE_MS);
+        if (output !== undefined) return output;
+        await breathe();
+      }
+    } finally {
+      run.free();
+    }
+  }
+
+  async #runPlugin(job: Job, manifest: Manifest, files: Files): Promise<WireOutput> {
+    const component = manifest.files.find(({ role }) => role === "plugin");
+    if (component === undefined) throw named("ModelInvalid", `model ${manifest.name} names no plugin`);
+    if (!("bytes" in job.input)) throw named("InvalidInput", `model ${manifest.name} takes a file or bytes`);
+    await breathe();
+    if (job.cancelled) throw cancelled();
+    return { json: await this.#plugins.run(component.digest, job.digest, job.input.bytes, files) };
+  }
+
+  async #load(job: Job): Promise<{ manifest: Manifest; files: Files }> {
+    const known = this.#loaded.get(job.digest);
+    if (known !== undefined) {
+      this.#loaded.delete(job.digest);
+      this.#loaded.set(job.digest, known);
+      return known;
+    }
+    const manifest = JSON.parse(job.manifest) as Manifest;
+    this.#makeRoom(manifest);
+    const data: { role: string; data: Uint8Array }[] = [];
+    for (const { role, digest, size } of manifest.files) {
+      if (job.cancelled) throw cancelled();
+      data.push({ role, data: await readVerified(this.#blobs, digest, size, this.#engine.digestWriter()) });
+    }
+    const digest = this.#engine.load(job.manifest, data, this.#memory);
+    if (digest !== job.digest) {
+      this.#engine.unload(digest);
+      throw named("ModelInvalid", "the manifest is not the one that its name says");
+    }
+    // The engine has its own copy of graph and tokenizer; only a plugin reads the others.
+    const plugin = manifest.pipeline.kind === "plugin";
+    const files = data.filter(({ role }) => plugin && role !== "graph" && role !== "plugin");
+    const model = { manifest, files: new Map(files.map((file) => [file.role, file.data])) };
+    this.#loaded.set(digest, model);
+    return model;
+  }
+
+  #makeRoom({ name, memory }: Manifest): void {
+    if (memory > this.#memory) {
+      throw named("ModelInvalid", `model ${name} needs ${memory} bytes of memory, this tab gives ${this.#memory}`);
+    }
+    let used = memory;
+    for (const model of this.#loaded.values()) used += model.manifest.memory;
+    for (const [digest, model] of this.#loaded) {
+      if (used <= this.#memory) return;
+      this.#engine.unload(digest);
+      this.#loaded.delete(digest);
+      used -= model.manifest.memory;
+    }
+  }
+}
+
+function cancelled(): Error {
+  return named("AbortError", "the run was cancelled");
+}
+
+const channel = new MessageChannel();
+const waiting: (() => void)[] = [];
+channel.port1.onmessage = () => waiting.shift()?.();
+
+/** Lets waiting messages in: a timer would be clamped to 4 ms, and a promise alone lets nothing in. */
+function breathe(): Promise<void> {
+  return new Promise((resolve) => {
+    waiting.push(resolve);
+    channel.port2.postMessage(null);
+  });
+}

@@ -1,0 +1,82 @@
+// The Worker: everything that takes long or touches files. The page's thread talks to it by `messages.ts`.
+import { WasmEngine, initSync } from "../wasm/neuromesh.js";
+import type { WireInput } from "../wire.js";
+import { BlobWriters, openBlobs, type BlobStore } from "./blobs.js";
+import { Jobs } from "./jobs.js";
+import { failure, named, transferables, type Call, type FromWorker, type Setup, type ToWorker } from "./messages.js";
+
+interface Parts {
+  blobs: BlobStore;
+  writers: BlobWriters;
+  jobs: Jobs;
+}
+
+let ready: Promise<Parts> | undefined;
+
+async function setUp({ module, storeName, memory }: Setup): Promise<Parts> {
+  initSync({ module });
+  const engine = new WasmEngine();
+  const blobs = await openBlobs(storeName);
+  const writers = new BlobWriters(blobs, () => engine.digestWriter());
+  return { blobs, writers, jobs: new Jobs(engine, blobs, memory) };
+}
+
+async function perform({ blobs, writers, jobs }: Parts, { method, args }: Call): Promise<unknown> {
+  switch (method) {
+    case "execute":
+      return jobs.execute(...(args as [number, string, string, WireInput]));
+    case "blobSize":
+      return blobs.size(...(args as [string]));
+    case "blobRead":
+      return blobs.read(...(args as [string, number, number]));
+    case "blobBegin":
+      return writers.begin(...(args as [string, number]));
+    case "blobAppend":
+      return writers.append(...(args as [number, Uint8Array]));
+    case "blobFinish":
+      return writers.finish(...(args as [number]));
+    case "blobAbort":
+      return writers.abort(...(args as [number]));
+    case "blobList":
+      return blobs.list();
+    case "blobRemove":
+      return blobs.remove(...(args as [string]));
+    default:
+      throw named("InvalidInput", `the worker has no method ${method}`);
+  }
+}
+
+function post(message: FromWorker): void {
+  self.postMessage(message, { transfer: message.kind === "reply" && message.ok ? transferables(message.value) : [] });
+}
+
+async function answer(call: Call): Promise<void> {
+  try {
+    if (ready === undefined) throw named("RunFailed", "the worker was not set up");
+    post({ kind: "reply", id: call.id, ok: true, value: await perform(await ready, call) });
+  } catch (error) {
+    // After a trap the module's memory is in no known state: the page ends this Worker and starts another.
+    if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
+      post({ kind: "crashed", message: error.message });
+    } else {
+      post(failure(call.id, error));
+    }
+  }
+}
+
+self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
+  switch (data.kind) {
+    case "setup":
+      ready = setUp(data);
+      // Each call reports it; without a call nobody waits for it.
+      ready.catch(() => undefined);
+      return;
+    case "call":
+      void answer(data);
+      return;
+    case "cancel":
+      void ready?.then(({ jobs }) => {
+        jobs.cancel(data.jobId);
+      });
+  }
+};
