@@ -174,6 +174,12 @@ impl Mesh {
         self.me
     }
 
+    /// Whether no request is open, for callers here or elsewhere, and no task is with the engine. A node that drains
+    /// waits for this.
+    pub fn is_idle(&self) -> bool {
+        self.jobs.is_empty() && self.asking.is_empty() && self.serving.is_empty() && self.tasks.is_empty()
+    }
+
     fn on_connected(&mut self, now: Timestamp, peer: PeerId, path: Path) {
         if peer == self.me {
             return;

@@ -268,7 +268,8 @@ impl Presence {
                 }
             }
             Frame::Digest(theirs) => {
-                let theirs: BTreeMap<PeerId, Version> = theirs.into_iter().take(MAX_NODES).map(|s| (s.node, s.version)).collect();
+                let theirs: BTreeMap<PeerId, Version> =
+                    theirs.into_iter().take(MAX_NODES).map(|s| (s.node, s.version)).collect();
                 let wants: Vec<Seen> = theirs
                     .iter()
                     .filter(|(node, version)| self.seen(node).is_none_or(|mine| mine < **version))
@@ -305,6 +306,7 @@ impl Presence {
         if node == self.me {
             // A former life of this key had a higher generation: its clock was ahead. Outrank it.
             self.own.version.generation = record.version.generation.saturating_add(1);
+            self.publish_at = Some(now);
             self.publish(now);
             return Ok(());
         }

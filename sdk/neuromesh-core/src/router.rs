@@ -11,10 +11,7 @@ use std::{cmp::Ordering, collections::BTreeMap, time::Duration};
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{
-    Digest, Options, PeerId, Privacy, Tier, Timestamp,
-    request::Estimate,
-};
+use crate::{Digest, Options, PeerId, Privacy, Tier, Timestamp, request::Estimate};
 
 mod learned;
 mod reason;
@@ -229,7 +226,7 @@ impl Router {
             peer: first.candidate.peer,
             tier: first.candidate.tier,
             source: first.candidate.source,
-            predicted: Duration::from_secs_f64(first.total / 1e3),
+            predicted: Duration::try_from_secs_f64(first.total / 1e3).unwrap_or(Duration::MAX),
             measured: first.measured,
             reason: reason::sentence(&ranked, usable, why, query.options),
             considered: ranked.into_iter().map(|r| r.estimate).collect(),
@@ -247,7 +244,8 @@ impl Router {
         let link = self.links.entry(seen.peer).or_default();
         link.strikes = 0;
         let rtt = link.rtt.value.unwrap_or(0.0);
-        let rest = (millis(seen.elapsed) - millis(seen.load) - millis(seen.queue) - millis(seen.service) - rtt).max(0.0);
+        let rest =
+            (millis(seen.elapsed) - millis(seen.load) - millis(seen.queue) - millis(seen.service) - rtt).max(0.0);
         if seen.shipped >= BULK_BYTES {
             let transfer = (rest - link.overhead.value.unwrap_or(0.0)).max(0.1);
             link.bandwidth.add(now, (seen.shipped as f64 / transfer * 1e3).clamp(1e4, 1e10));
@@ -256,7 +254,8 @@ impl Router {
             link.overhead.add(now, (rest - transfer).max(0.0));
         }
         let runs = self.runs_mut(seen.model, seen.peer);
-        runs.service.add(now, millis(seen.service));
+        // A peer that claims more than the whole exchange took is not believed; clocks tick in milliseconds.
+        runs.service.add(now, millis(seen.service).min(millis(seen.elapsed) + 1.0));
         runs.output.add(now, seen.output_bytes as f64);
         // A load that began with a fetch says nothing about the next one.
         if seen.source == Source::Held && !seen.load.is_zero() {
@@ -296,13 +295,13 @@ impl Router {
     /// The smoothed round trip.
     pub fn rtt(&self, peer: &PeerId) -> Option<Duration> {
         let ms = self.links.get(peer)?.rtt.value?;
-        Some(Duration::from_secs_f64(ms / 1e3))
+        Some(Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX))
     }
 
     /// The smoothed time in a peer's engine, as measured here.
     pub fn service(&self, model: &Digest, peer: &PeerId) -> Option<Duration> {
         let ms = self.runs.get(&(*model, *peer))?.service.value?;
-        Some(Duration::from_secs_f64(ms / 1e3))
+        Some(Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX))
     }
 
     fn runs_mut(&mut self, model: Digest, peer: PeerId) -> &mut Runs {
@@ -335,7 +334,7 @@ impl Router {
         let output = runs.and_then(|r| r.output.value).unwrap_or(self.tuning.output_bytes as f64);
         let ship = if local { overhead } else { overhead + (query.input_bytes as f64 + output) / bandwidth * 1e3 };
         let slots = candidate.slots.max(1);
-        let waiting = f64::from((candidate.queue + 1).saturating_sub(slots)) / f64::from(slots);
+        let waiting = f64::from(candidate.queue.saturating_add(1).saturating_sub(slots)) / f64::from(slots);
         let queue = waiting * service;
         let bytes = query.model_bytes as f64;
         let held = runs

@@ -15,6 +15,11 @@ impl Mesh {
         self.shown_peers.values().cloned().collect()
     }
 
+    /// Another peer, if it is connected or heard of.
+    pub fn peer(&self, id: &PeerId) -> Option<&PeerInfo> {
+        self.shown_peers.get(id)
+    }
+
     /// Every model that this peer or another one holds, by name.
     pub fn models(&self) -> Vec<ModelInfo> {
         let mut models: BTreeMap<Digest, ModelInfo> = BTreeMap::new();

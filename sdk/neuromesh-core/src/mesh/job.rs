@@ -90,9 +90,9 @@ pub(super) const BUSY: &str = "busy";
 /// How long after its start an attempt is late. Measured times deserve more trust than priors, and a load more patience.
 pub(super) fn patience(predicted: Duration, trusted: bool, left: Duration) -> Duration {
     let patience = if trusted {
-        predicted.saturating_mul(3) + Duration::from_millis(250)
+        predicted.saturating_mul(3).saturating_add(Duration::from_millis(250))
     } else {
-        predicted.saturating_mul(5) + Duration::from_secs(2)
+        predicted.saturating_mul(5).saturating_add(Duration::from_secs(2))
     };
     // Late enough to be wrong, early enough for another one to answer.
     patience.min(left / 2)

@@ -62,17 +62,12 @@ impl Mesh {
         let (model, input) = (job.model, job.input_digest);
         let micros = u64::try_from(done.service.as_micros()).unwrap_or(u64::MAX);
         let receipt = Receipt::sign(&self.key, model, input, done.output.digest(), micros, done.exactness);
-        let queue = now.since(running.since).saturating_sub(done.load + done.service);
+        let queue = now.since(running.since).saturating_sub(done.load.saturating_add(done.service));
         let success = InferSuccess { receipt, load_us: 0, queue_us: 0, output: done.output };
         self.on_success(now, id, &running, success, done.load, queue);
     }
 
-    pub(super) fn on_replied(
-        &mut self,
-        now: Timestamp,
-        exchange: ExchangeId,
-        result: Result<Vec<u8>, ExchangeError>,
-    ) {
+    pub(super) fn on_replied(&mut self, now: Timestamp, exchange: ExchangeId, result: Result<Vec<u8>, ExchangeError>) {
         let Some(asking) = self.asking.remove(&exchange) else { return };
         let id = asking.job;
         let Some(running) = self.jobs.get_mut(&id).and_then(|job| job.take(Via::Exchange(exchange))) else { return };
@@ -183,7 +178,12 @@ impl Mesh {
         }
     }
 
-    fn choose(&mut self, now: Timestamp, id: RequestId, explore: bool) -> Result<Choice, Vec<crate::request::Estimate>> {
+    fn choose(
+        &mut self,
+        now: Timestamp,
+        id: RequestId,
+        explore: bool,
+    ) -> Result<Choice, Vec<crate::request::Estimate>> {
         let job = &self.jobs[&id];
         let candidates = self.candidates(now, job);
         let query = Query {

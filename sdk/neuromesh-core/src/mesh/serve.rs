@@ -41,12 +41,7 @@ impl Mesh {
         }
     }
 
-    pub(super) fn on_served(
-        &mut self,
-        now: Timestamp,
-        exchange: ExchangeId,
-        result: Result<TaskOutput, TaskError>,
-    ) {
+    pub(super) fn on_served(&mut self, now: Timestamp, exchange: ExchangeId, result: Result<TaskOutput, TaskError>) {
         let Some(serving) = self.serving.remove(&exchange) else { return };
         let done = match result {
             Ok(done) => done,
@@ -62,7 +57,7 @@ impl Mesh {
             micros(done.service),
             done.exactness,
         );
-        let queue = now.since(serving.since).saturating_sub(done.load + done.service);
+        let queue = now.since(serving.since).saturating_sub(done.load.saturating_add(done.service));
         let success =
             InferSuccess { receipt, load_us: micros(done.load), queue_us: micros(queue), output: done.output };
         self.reply(exchange, &InferReply::Ok(Box::new(success)));

@@ -133,7 +133,10 @@ fn value<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     postcard::to_stdvec(value).expect("profiles have known lengths")
 }
 
-fn parse<T: DeserializeOwned>(entries: &BTreeMap<String, Vec<u8>>, key: &'static str) -> Result<Option<T>, &'static str> {
+fn parse<T: DeserializeOwned>(
+    entries: &BTreeMap<String, Vec<u8>>,
+    key: &'static str,
+) -> Result<Option<T>, &'static str> {
     let Some(bytes) = entries.get(key) else { return Ok(None) };
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(Some(value)),

@@ -79,7 +79,8 @@ impl Record {
     /// # Errors
     /// The first rule that is broken.
     pub fn verify(&self) -> Result<Profile, RecordError> {
-        let value_fits = |(key, value): (&String, &Vec<u8>)| key.len() <= MAX_KEY_BYTES && value.len() <= MAX_VALUE_BYTES;
+        let value_fits =
+            |(key, value): (&String, &Vec<u8>)| key.len() <= MAX_KEY_BYTES && value.len() <= MAX_VALUE_BYTES;
         if self.entries.len() > MAX_KEYS || !self.entries.iter().all(value_fits) || self.size() > MAX_RECORD_BYTES {
             return Err(RecordError::TooLarge(self.node));
         }

@@ -1,1 +1,302 @@
+use std::time::Duration;
 
+use ed25519_dalek::SigningKey;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{frame::Frame, *};
+use crate::{Digest, Tier, wire::MAX_PRESENCE_BYTES};
+
+const START: Timestamp = Timestamp::from_millis(0);
+
+fn key(number: u16) -> [u8; 32] {
+    let mut key = [0; 32];
+    key[..2].copy_from_slice(&number.to_le_bytes());
+    key
+}
+
+fn node(number: u16, generation: u64) -> Presence {
+    let profile = Profile { agent: format!("node {number}"), ..Profile::default() };
+    Presence::new(&key(number), generation, profile, Timing::default(), number.into(), START)
+}
+
+fn record(number: u16, version: (u64, u64), profile: &Profile) -> Record {
+    let version = Version { generation: version.0, number: version.1 };
+    Record::sign(&SigningKey::from_bytes(&key(number)), version, profile.to_entries())
+}
+
+fn delta(records: Vec<Record>) -> Vec<u8> {
+    Frame::Delta { records, wants: Vec::new() }.encode()
+}
+
+fn outputs(node: &mut Presence) -> Vec<Output> {
+    std::iter::from_fn(|| node.poll_output()).collect()
+}
+
+/// Carries frames between two connected nodes until both are silent.
+fn converse<'a>(now: Timestamp, mut a: &'a mut Presence, mut b: &'a mut Presence) {
+    let mut quiet = 0;
+    while quiet < 2 {
+        quiet += 1;
+        for output in outputs(a) {
+            if let Output::Send { bytes, .. } = output {
+                b.handle(now, Input::Frame { peer: a.id(), bytes });
+                quiet = 0;
+            }
+        }
+        std::mem::swap(&mut a, &mut b);
+    }
+}
+
+fn connect(now: Timestamp, a: &mut Presence, b: &mut Presence) {
+    a.handle(now, Input::Connected(b.id()));
+    b.handle(now, Input::Connected(a.id()));
+    converse(now, a, b);
+}
+
+#[test]
+fn two_nodes_learn_of_each_other_at_once() {
+    let (mut a, mut b) = (node(1, 1), node(2, 1));
+    connect(START, &mut a, &mut b);
+    assert_eq!(a.profile(&b.id()).unwrap().agent, "node 2");
+    assert_eq!(b.profile(&a.id()).unwrap().agent, "node 1");
+}
+
+#[test]
+fn a_change_is_pushed_after_it_settles() {
+    let (mut a, mut b) = (node(1, 1), node(2, 1));
+    connect(START, &mut a, &mut b);
+    let changed = Profile { queue: 7, ..Profile::default() };
+    a.handle(START, Input::Profile(changed.clone()));
+    assert_eq!(outputs(&mut a), []);
+    let settled = START + Timing::default().settle;
+    assert!(a.poll_timeout().unwrap() <= settled);
+    a.handle(settled, Input::Tick);
+    converse(settled, &mut a, &mut b);
+    assert_eq!(b.profile(&a.id()), Some(&changed));
+}
+
+#[test]
+fn equal_nodes_stay_silent() {
+    let (mut a, mut b) = (node(1, 1), node(2, 1));
+    connect(START, &mut a, &mut b);
+    let later = START + Duration::from_secs(2);
+    a.handle(later, Input::Tick);
+    let sent = outputs(&mut a);
+    let [Output::Send { bytes, .. }] = &sent[..] else { panic!("one root frame, not {sent:?}") };
+    assert!(bytes.len() < 32, "{}", bytes.len());
+    b.handle(START, Input::Frame { peer: a.id(), bytes: bytes.clone() });
+    assert_eq!(outputs(&mut b), []);
+}
+
+#[test]
+fn a_restarted_node_replaces_its_former_life() {
+    let (mut a, mut b) = (node(1, 1), node(2, 1));
+    for _ in 0..5 {
+        a.publish(START);
+    }
+    connect(START, &mut a, &mut b);
+    b.handle(START, Input::Disconnected(a.id()));
+    // Started again, with a clock that did not move on: the same generation and a lower number.
+    let mut again = node(1, 1);
+    connect(START, &mut again, &mut b);
+    assert_eq!(b.version(&a.id()), again.version(&a.id()));
+    assert_eq!(again.version(&a.id()).unwrap().generation, 2);
+    let higher = node(1, 9);
+    b.handle(START, Input::Frame { peer: a.id(), bytes: delta(vec![higher.own.clone()]) });
+    assert_eq!(b.version(&a.id()).unwrap().generation, 9);
+}
+
+#[test]
+fn a_silent_node_is_gone_and_old_news_do_not_revive_it() {
+    let mut a = node(1, 1);
+    let (relay, far) = (node(2, 1).id(), node(3, 1));
+    a.handle(START, Input::Connected(relay));
+    a.handle(START, Input::Frame { peer: relay, bytes: delta(vec![far.own.clone()]) });
+    assert!(outputs(&mut a).contains(&Output::Up(far.id())));
+
+    let expired = START + Timing::default().expiry;
+    a.handle(expired, Input::Tick);
+    assert!(outputs(&mut a).contains(&Output::Down(far.id())));
+    a.handle(expired, Input::Frame { peer: relay, bytes: delta(vec![far.own.clone()]) });
+    assert_eq!(a.profile(&far.id()), None);
+    let newer = record(3, (1, 2), &Profile::default());
+    a.handle(expired, Input::Frame { peer: relay, bytes: delta(vec![newer]) });
+    assert!(a.profile(&far.id()).is_some());
+}
+
+#[test]
+fn a_connected_node_stays_however_silent() {
+    let (mut a, mut b) = (node(1, 1), node(2, 1));
+    connect(START, &mut a, &mut b);
+    let much_later = START + Duration::from_secs(600);
+    a.handle(much_later, Input::Tick);
+    assert!(a.profile(&b.id()).is_some());
+    a.handle(much_later, Input::Disconnected(b.id()));
+    a.handle(much_later + Timing::default().linger, Input::Tick);
+    assert_eq!(a.profile(&b.id()), None);
+}
+
+#[test]
+fn nobody_writes_for_somebody_else() {
+    let (mut a, b) = (node(1, 1), node(2, 1));
+    a.handle(START, Input::Connected(b.id()));
+    let mut forged = record(3, (1, 1), &Profile::default());
+    forged.entries.insert("agent".into(), postcard::to_stdvec("evil").unwrap());
+    let mut bumped = record(3, (1, 1), &Profile::default());
+    bumped.version.number = 99;
+    let mut renamed = record(2, (1, 1), &Profile::default());
+    renamed.node = node(3, 1).id();
+    for record in [forged, bumped, renamed] {
+        outputs(&mut a);
+        a.handle(START, Input::Frame { peer: b.id(), bytes: delta(vec![record]) });
+        let all = outputs(&mut a);
+        assert!(matches!(all[..], [Output::Rejected { error: RecordError::Signature(_), .. }]), "{all:?}");
+        assert_eq!(a.nodes().count(), 0);
+    }
+}
+
+#[test]
+fn records_over_a_bound_or_with_malformed_values_are_refused() {
+    let signed = |entries: BTreeMap<String, Vec<u8>>| {
+        Record::sign(&SigningKey::from_bytes(&key(3)), Version { generation: 1, number: 1 }, entries).verify()
+    };
+    let one = |key: &str, value: Vec<u8>| BTreeMap::from([(key.to_owned(), value)]);
+    assert!(matches!(signed(one("x", vec![0; MAX_VALUE_BYTES + 1])), Err(RecordError::TooLarge(_))));
+    assert!(matches!(signed(one(&"k".repeat(MAX_KEY_BYTES + 1), vec![])), Err(RecordError::TooLarge(_))));
+    let many = (0..=MAX_KEYS).map(|n| (n.to_string(), vec![]));
+    assert!(matches!(signed(many.collect()), Err(RecordError::TooLarge(_))));
+    let big = (0..3).map(|n| (n.to_string(), vec![0; 6000]));
+    assert!(matches!(signed(big.collect()), Err(RecordError::TooLarge(_))));
+    assert!(matches!(signed(one("tier", vec![200])), Err(RecordError::Value { key: "tier", .. })));
+    let offer = Offer { name: "NO".into(), digest: Digest::of(b""), bytes: 0, loaded: false, service_us: None };
+    let models = postcard::to_stdvec(&vec![offer]).unwrap();
+    assert!(matches!(signed(one("models", models)), Err(RecordError::Value { key: "models", .. })));
+    assert!(signed(one("of the future", vec![1, 2, 3])).is_ok());
+}
+
+#[test]
+fn the_largest_profile_makes_a_valid_record() {
+    let offer = |n: usize| Offer {
+        name: format!("{n:0>64}"),
+        digest: Digest::of(&n.to_le_bytes()),
+        bytes: u64::MAX,
+        loaded: true,
+        service_us: Some(u32::MAX),
+    };
+    let profile = Profile {
+        tier: Tier::Cloud,
+        agent: "é".repeat(100),
+        addresses: vec!["a".repeat(256); 20],
+        http: Some("h".repeat(256)),
+        serves: true,
+        slots: u32::MAX,
+        queue: u32::MAX,
+        models: (0..100).map(offer).collect(),
+    };
+    let read = record(1, (u64::MAX, u64::MAX), &profile).verify().unwrap();
+    assert_eq!((read.models.len(), read.addresses.len()), (MAX_OFFERS, MAX_ADDRESSES));
+}
+
+#[test]
+fn frames_stay_within_their_bound_and_the_rest_follows() {
+    let fat = Profile { addresses: vec!["a".repeat(256); 16], ..Profile::default() };
+    let (mut a, mut b) = (node(1, 1), node(2, 1));
+    a.handle(START, Input::Connected(b.id()));
+    for number in 10..60 {
+        a.handle(START, Input::Frame { peer: b.id(), bytes: delta(vec![record(number, (1, 1), &fat)]) });
+    }
+    assert_eq!(a.nodes().count(), 50);
+    a.handle(START, Input::Disconnected(b.id()));
+    outputs(&mut a);
+    connect(START, &mut a, &mut b);
+    assert!(b.nodes().count() < 51, "all at once does not fit");
+    for second in 1..60 {
+        let now = START + Duration::from_secs(second);
+        a.handle(now, Input::Connected(b.id()));
+        a.handle(now, Input::Tick);
+        for output in outputs(&mut a) {
+            let Output::Send { bytes, .. } = output else { continue };
+            assert!(bytes.len() <= MAX_PRESENCE_BYTES);
+            b.handle(now, Input::Frame { peer: a.id(), bytes });
+        }
+        converse(now, &mut a, &mut b);
+        if b.nodes().count() == 51 {
+            return;
+        }
+    }
+    panic!("b knows {} of 51", b.nodes().count());
+}
+
+#[test]
+fn strangers_cannot_push_out_the_known() {
+    let mut a = node(0, 1);
+    let liar = node(60_000, 1).id();
+    a.handle(START, Input::Connected(liar));
+    // Filled from behind the signature check: making a thousand keys is not what is tested.
+    let template = record(7, (1, 1), &Profile::default());
+    for number in 0..MAX_NODES as u64 - 1 {
+        let mut bytes = [1; 32];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        let node = PeerId::from_public_key(bytes);
+        let expires = START + Duration::from_secs(30 + number);
+        a.nodes
+            .insert(node, Node { record: Record { node, ..template.clone() }, profile: Profile::default(), expires });
+    }
+    let stranger = record(9, (1, 1), &Profile::default());
+    a.handle(START, Input::Frame { peer: liar, bytes: delta(vec![stranger.clone()]) });
+    assert_eq!(a.profile(&stranger.node), None);
+    // Somebody who connects and speaks for itself takes the place of the one that would expire first.
+    a.handle(START, Input::Connected(stranger.node));
+    a.handle(START, Input::Frame { peer: stranger.node, bytes: delta(vec![stranger.clone()]) });
+    assert!(a.profile(&stranger.node).is_some());
+    assert_eq!(a.nodes().count(), MAX_NODES - 1);
+    for output in outputs(&mut a) {
+        if let Output::Send { bytes, .. } = output {
+            assert!(bytes.len() <= MAX_PRESENCE_BYTES);
+        }
+    }
+}
+
+#[test]
+fn frames_of_the_unconnected_are_ignored() {
+    let mut a = node(1, 1);
+    let b = node(2, 1);
+    a.handle(START, Input::Frame { peer: b.id(), bytes: delta(vec![b.own.clone()]) });
+    assert_eq!(a.nodes().count(), 0);
+    assert_eq!(outputs(&mut a), []);
+}
+
+#[test]
+fn garbage_changes_nothing() {
+    let mut a = node(1, 1);
+    let b = node(2, 1);
+    a.handle(START, Input::Connected(b.id()));
+    let good = delta(vec![record(3, (1, 1), &Profile::default()), record(4, (1, 1), &Profile::default())]);
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    for _ in 0..3000 {
+        let mut bytes = good.clone();
+        for _ in 0..rng.random_range(1..4) {
+            let at = rng.random_range(0..bytes.len());
+            bytes[at] = rng.random();
+        }
+        bytes.truncate(rng.random_range(0..=bytes.len()));
+        a.handle(START, Input::Frame { peer: b.id(), bytes });
+    }
+    // Only records whose own bytes were untouched can have been taken.
+    for (peer, profile) in a.nodes() {
+        assert_eq!((profile, *peer == node(3, 1).id() || *peer == node(4, 1).id()), (&Profile::default(), true));
+    }
+}
+
+/// The format itself; Ed25519 is deterministic, so the whole record is.
+#[test]
+fn golden_bytes() {
+    let profile = Profile { tier: Tier::Edge, agent: "n".into(), queue: 3, ..Profile::default() };
+    let record = record(1, (5, 6), &profile);
+    assert_eq!(hex::encode(Frame::Root([7; 16]).encode()), format!("011100000000{}", "07".repeat(16)));
+    let seen = Seen { node: record.node, version: record.version };
+    let digest = Frame::Digest(vec![seen]).encode();
+    assert_eq!(hex::encode(digest), format!("01240000000101{}0506", hex::encode(record.node.public_key())));
+    assert_eq!(Digest::of(&delta(vec![record])).to_string()[..16], *"a02935e75c73d248");
+}

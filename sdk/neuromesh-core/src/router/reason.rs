@@ -19,12 +19,8 @@ pub(super) enum Why {
 /// `edge node …abc123 predicted 14 ms (round trip 2 + ship 1 + run 11); this device 180 ms`. The chosen one comes first.
 pub(super) fn sentence(ranked: &[Ranked<'_>], usable: usize, why: Why, options: &Options) -> String {
     let chosen = &ranked[0];
-    let mut text = format!(
-        "{} predicted {} ms ({})",
-        who(&chosen.estimate),
-        chosen.estimate.total_ms,
-        terms(&chosen.estimate)
-    );
+    let mut text =
+        format!("{} predicted {} ms ({})", who(&chosen.estimate), chosen.estimate.total_ms, terms(&chosen.estimate));
     for other in ranked[1..usable].iter().take(NAMED) {
         let _ = write!(text, "; {} {} ms", who(&other.estimate), other.estimate.total_ms);
         if other.class.0 {

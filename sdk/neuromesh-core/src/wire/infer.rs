@@ -152,7 +152,7 @@ impl InferRequest {
     /// As [`InferRequest::encode`].
     pub fn encode_parts(model: Digest, budget_ms: u32, nonce: u64, input: &Payload) -> Result<Vec<u8>, WireError> {
         let head = RequestHead { model, budget_ms, nonce, input: describe(input)? };
-        Ok(with_body(REQUEST, encode(&head, input.size()), input)?)
+        with_body(REQUEST, encode(&head, input.size()), input)
     }
 
     /// Reads a request.

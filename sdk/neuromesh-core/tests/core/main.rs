@@ -1,0 +1,7 @@
+//! Whole networks of the core's machines, in one thread and by the seed. A failure prints its seed.
+
+mod convergence;
+mod faults;
+mod hostile;
+mod requests;
+mod world;
