@@ -3,6 +3,7 @@
 //! An operator's function checks its operands completely, charges the memory of its result and the work it takes, and only
 //! then computes. Whoever adds one adds a line here and its cases to `tests/make_fixtures.py`.
 
+mod activation;
 mod broadcast;
 mod call;
 mod cast;
@@ -69,6 +70,7 @@ impl<B: Backend> Table<B> {
         op("*GeluTanh", 1, 1..=1, fused::gelu_tanh),
         op("*LayerNorm", 1, 3..=3, fused::layer_norm),
         op("*Linear", 1, 3..=3, fused::linear),
+        op("*ScaledSoftmax", 1, 1..=2, fused::scaled_softmax),
         op("Abs", 1, 1..=1, unary::abs),
         op("Add", 1, 2..=2, elementwise::add),
         op("And", 1, 2..=2, compare::and),

@@ -1,5 +1,144 @@
 //! Graph rewrites: several of ONNX's operators become one of ours.
+//!
+//! A pattern is recognized from its last node backwards. Only that node changes: what came before it loses its users and is
+//! dropped as dead code when the plan is made. A value that somebody else uses too ends a pattern, so nothing is computed
+//! twice.
 
-use crate::graph::Graph;
+mod gelu;
+mod layer_norm;
+mod linear;
+mod softmax;
 
-pub(crate) fn rewrite(_graph: &mut Graph) {}
+use std::collections::BTreeSet;
+
+use crate::{
+    DataType,
+    attribute::{Attribute, Attributes},
+    graph::{Graph, Node, ValueId},
+    ops,
+    value::{Value, float_into},
+};
+
+/// What a pattern makes of its last node.
+struct Replacement {
+    op: &'static str,
+    inputs: Vec<ValueId>,
+    attributes: Vec<(&'static str, Attribute)>,
+}
+
+/// A pattern: given the position of its last node, what that becomes.
+type Pattern = fn(&View<'_>, &Node) -> Option<Replacement>;
+
+const PATTERNS: [Pattern; 4] = [gelu::find, layer_norm::find, linear::find, softmax::find];
+
+/// Applies every pattern wherever it fits.
+pub(crate) fn rewrite(graph: &mut Graph) {
+    let mut view = View::new(graph);
+    let mut changed = Vec::new();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let Some(found) = PATTERNS.iter().find_map(|pattern| pattern(&view, node)) else {
+            continue;
+        };
+        let attributes = found.attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        changed.push((
+            index,
+            Node {
+                op: ops::own(found.op),
+                inputs: found.inputs.into_iter().map(Some).collect(),
+                attributes: Attributes(attributes),
+                ..node.clone()
+            },
+        ));
+        // Later patterns must not look into what has just been replaced.
+        view.replaced.insert(index);
+    }
+    for (index, node) in changed {
+        graph.nodes[index] = node;
+    }
+}
+
+/// The graph as patterns look at it.
+struct View<'a> {
+    graph: &'a Graph,
+    /// The position of the node that makes each value.
+    producers: Vec<Option<usize>>,
+    /// How often each value is used, by nodes or as an output.
+    uses: Vec<usize>,
+    /// Constants that a caller may replace, which are not constant then.
+    inputs: BTreeSet<ValueId>,
+    replaced: BTreeSet<usize>,
+}
+
+impl<'a> View<'a> {
+    fn new(graph: &'a Graph) -> Self {
+        let (mut producers, mut uses) = (vec![None; graph.values.len()], vec![0; graph.values.len()]);
+        for (index, node) in graph.nodes.iter().enumerate() {
+            node.outputs.iter().flatten().for_each(|id| producers[id.0] = Some(index));
+            node.inputs.iter().flatten().for_each(|id| uses[id.0] += 1);
+        }
+        graph.outputs.iter().for_each(|(id, _)| uses[id.0] += 1);
+        let inputs = graph.inputs.iter().map(|(id, _)| *id).collect();
+        Self { graph, producers, uses, inputs, replaced: BTreeSet::new() }
+    }
+
+    /// The node that makes a value, if it is this operator.
+    fn made_by(&self, id: ValueId, op: &str) -> Option<&'a Node> {
+        let index = self.producers[id.0].filter(|index| !self.replaced.contains(index))?;
+        let node = &self.graph.nodes[index];
+        (node.op.name() == op).then_some(node)
+    }
+
+    /// The same, if nobody else uses the value.
+    fn only_by(&self, id: ValueId, op: &str) -> Option<&'a Node> {
+        if self.uses[id.0] == 1 { self.made_by(id, op) } else { None }
+    }
+
+    fn constant(&self, id: ValueId) -> Option<&'a Value<crate::backend::Engine>> {
+        self.graph.constants.get(&id).filter(|_| !self.inputs.contains(&id))
+    }
+
+    fn constant_shape(&self, id: ValueId) -> Option<Vec<usize>> {
+        self.constant(id).filter(|value| value.data_type() == DataType::F32).map(Value::shape)
+    }
+
+    /// A constant of one number, and how many dimensions it has.
+    fn scalar(&self, id: ValueId) -> Option<(f32, usize)> {
+        match self.constant(id)? {
+            Value::Float(tensor) => {
+                let shape = self.constant_shape(id)?;
+                if shape.iter().product::<usize>() != 1 {
+                    return None;
+                }
+                let host = float_into::<crate::backend::Engine>(tensor.clone()).ok()?;
+                Some((host.data[0], shape.len()))
+            }
+            _ => None,
+        }
+    }
+
+    /// A short constant list of integers.
+    fn list(&self, id: ValueId) -> Option<Vec<i64>> {
+        match self.constant(id)? {
+            Value::Int(ints) if ints.tensor.data.len() <= 16 => Some(ints.tensor.data.to_vec()),
+            _ => None,
+        }
+    }
+}
+
+/// Both operands of a node that has exactly two.
+fn pair(node: &Node) -> Option<[ValueId; 2]> {
+    match node.inputs[..] {
+        [Some(a), Some(b)] => Some([a, b]),
+        _ => None,
+    }
+}
+
+/// A node's two operands in both orders: most patterns commute.
+fn orders(node: &Node) -> impl Iterator<Item = [ValueId; 2]> {
+    pair(node).into_iter().flat_map(|[a, b]| [[a, b], [b, a]])
+}
+
+/// Whether a constant of the file is the one of a formula, as exporters round it.
+fn is_close(value: f32, formula: f32) -> bool {
+    (value - formula).abs() <= formula.abs() * 1e-4
+}

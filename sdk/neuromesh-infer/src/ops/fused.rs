@@ -1,13 +1,20 @@
 //! Our own operators: what [`rewrite`](crate::rewrite) makes of several of ONNX's.
 
-use burn_backend::Backend;
+use std::sync::Arc;
+
+use burn_backend::{Backend, TensorMetadata};
 
 use super::{
+    activation,
     call::{self, Call, Outputs},
     elementwise::float_binary,
     matrix, normalize, unary,
 };
-use crate::Fault;
+use crate::{
+    DataType, Fault,
+    shape::{broadcast, broadcast_strides, pad_rank},
+    value::{Host, Value, float_from},
+};
 
 /// `x * weight + bias`.
 pub(crate) fn linear<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
@@ -23,40 +30,71 @@ pub(crate) fn layer_norm<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B
     normalize::layer_norm(call, last)
 }
 
-/// `x / 2 * (1 + erf(x / sqrt 2))`.
 pub(crate) fn gelu<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    unary::map(call, |x| {
-        let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-        // Abramowitz and Stegun 7.1.26: the error of erf is below 1.5e-7.
-        let t = 1.0 / (1.0 + 0.327_591_1 * z);
-        let series = t * (0.254_829_6 + t * (-0.284_496_72 + t * (1.421_413_8 + t * (-1.453_152_1 + t * 1.061_405_4))));
-        let tail = series * exp_negative(-z * z);
-        // 1 + erf: the tail itself on the left, so that nothing cancels there.
-        0.5 * x * if x < 0.0 { tail } else { 2.0 - tail }
-    })
+    with_rank(call, activation::gelu)
 }
 
-/// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))`.
 pub(crate) fn gelu_tanh<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    unary::map(call, |x| {
-        let inner = 0.797_884_6 * (x + 0.044_715 * x * x * x);
-        // (1 + tanh y) / 2 = 1 / (1 + exp(-2y)), from the side where exp does not overflow.
-        let small = exp_negative(-2.0 * inner.abs());
-        x * if inner < 0.0 { small } else { 1.0 } / (1.0 + small)
-    })
+    with_rank(call, activation::gelu_tanh)
 }
 
-/// `exp(x)` for `x <= 0`, within 2 units in the last place; without branches, so that loops over it become SIMD.
-fn exp_negative(x: f32) -> f32 {
-    // Below this the result is not a normal number.
-    let x = x.max(-87.0);
-    // Adding and taking away 1.5 * 2^23 rounds to an integer.
-    const ROUND: f32 = 12_582_912.0;
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    // ln 2 in two parts, so that the difference is exact.
-    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
-    let p = 1.0 + r * (1.0 + r * (0.5 + r * (0.166_666_55 + r * (0.041_665_795 + r * (0.008_333_452 + r * 0.001_393_37)))));
-    let scale = f32::from_bits(((shifted.to_bits() as i32 - ROUND.to_bits() as i32 + 127) << 23) as u32);
-    p * scale
+/// The constants that were folded into the operator may have had more dimensions than its operand.
+fn with_rank<B: Backend>(call: &mut Call<'_, B>, f: impl Fn(f32) -> f32) -> Result<Outputs<B>, Fault> {
+    let rank = call.attributes().int("rank")?.unwrap_or(0) as usize;
+    let shape = call.shape(0)?;
+    let mut results = unary::map(call, f)?;
+    if rank > shape.len() {
+        results = results.into_iter().map(|value| value.reshape(pad_rank(&shape, rank))).collect();
+    }
+    Ok(results)
+}
+
+/// `softmax(scores * scale + mask)` over the last dimension.
+pub(crate) fn scaled_softmax<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+    let scale = call.attributes().float("scale")?.unwrap_or(1.0);
+    let shape = call.shape(0)?;
+    if !call.has(1) {
+        let mut scores = call.host_floats(0)?;
+        softmax_rows(&mut scores, |_, row| row.iter_mut().for_each(|x| *x *= scale));
+        return call::float::<B>(float_from::<B>(scores, call.device));
+    }
+    let mask_shape = call.shape(1)?;
+    if broadcast(&shape, &mask_shape)? != shape {
+        // The mask has more rows than the scores: step by step, as the file says.
+        call.charge(&shape, DataType::F32)?;
+        let scores = B::float_mul_scalar(call.float(0)?, scale.into());
+        let mask = call.float(1)?;
+        let sum = float_binary(call, scores, mask, B::float_add)?;
+        let last = sum.shape().num_dims().saturating_sub(1);
+        call.inputs = vec![Some(Value::Float(sum))];
+        return normalize::softmax_along(call, last);
+    }
+    let mut scores = call.host_floats(0)?;
+    let mask = call.host_floats(1)?;
+    let strides = broadcast_strides(&mask_shape, &shape);
+    softmax_rows(&mut scores, |index, row| {
+        // The position of the row in the scores, to its position in the mask.
+        let (mut index, mut at) = (index, 0);
+        for axis in (0..shape.len().saturating_sub(1)).rev() {
+            at += index % shape[axis] * strides[axis];
+            index /= shape[axis];
+        }
+        match strides.last() {
+            Some(1) => row.iter_mut().zip(&mask.data[at..]).for_each(|(x, &mask)| *x = *x * scale + mask),
+            _ => row.iter_mut().for_each(|x| *x = *x * scale + mask.data[at]),
+        }
+    });
+    call::float::<B>(float_from::<B>(scores, call.device))
+}
+
+/// Applies `prepare` and then softmax to every row of the last dimension.
+pub(crate) fn softmax_rows(host: &mut Host<f32>, prepare: impl Fn(usize, &mut [f32])) {
+    let length = host.shape.last().copied().unwrap_or(1);
+    if length == 0 {
+        return;
+    }
+    for (index, row) in Arc::make_mut(&mut host.data).chunks_exact_mut(length).enumerate() {
+        prepare(index, row);
+        activation::softmax(row);
+    }
 }

@@ -2,20 +2,40 @@
 
 use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
-use super::call::{self, Call, Outputs};
-use crate::{DataType, Fault, shape};
+use super::{
+    call::{self, Call, Outputs},
+    fused::softmax_rows,
+};
+use crate::{
+    DataType, Fault, shape,
+    value::{Value, float_from},
+};
 
 pub(crate) fn softmax<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    along_axis(call, B::softmax)
+    along_axis(call, softmax_along)
 }
 
 pub(crate) fn log_softmax<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    along_axis(call, B::log_softmax)
+    along_axis(call, |call, axis| {
+        let tensor = call.float(0)?;
+        call::float::<B>(B::log_softmax(tensor, axis))
+    })
+}
+
+/// Softmax along an axis that exists. Rows that lie together go through our own kernel.
+pub(crate) fn softmax_along<B: Backend>(call: &mut Call<'_, B>, axis: usize) -> Result<Outputs<B>, Fault> {
+    if axis + 1 < call.shape(0)?.len() {
+        let tensor = call.float(0)?;
+        return call::float::<B>(B::softmax(tensor, axis));
+    }
+    let mut host = call.host_floats(0)?;
+    softmax_rows(&mut host, |_, _| {});
+    call::float::<B>(float_from::<B>(host, call.device))
 }
 
 fn along_axis<B: Backend>(
     call: &mut Call<'_, B>,
-    apply: fn(FloatTensor<B>, usize) -> FloatTensor<B>,
+    apply: fn(&mut Call<'_, B>, usize) -> Result<Outputs<B>, Fault>,
 ) -> Result<Outputs<B>, Fault> {
     let sizes = call.shape(0)?;
     let flattens = call.opset() < 13;
@@ -26,14 +46,15 @@ fn along_axis<B: Backend>(
     if call.charge(&sizes, DataType::F32)? == 0 {
         return call::one(call.take(0)?);
     }
-    let tensor = call.float(0)?;
     if !flattens {
-        return call::float::<B>(apply(tensor, axis));
+        return apply(call, axis);
     }
     // Before operator set 13 everything from the axis on is one row.
     let rows: Vec<usize> = vec![sizes[..axis].iter().product(), sizes[axis..].iter().product()];
-    let result = apply(B::float_reshape(tensor, Shape::from(rows)), 1);
-    call::float::<B>(B::float_reshape(result, Shape::from(sizes)))
+    let tensor = call.float(0)?;
+    call.inputs = vec![Some(Value::Float(B::float_reshape(tensor, Shape::from(rows))))];
+    let results = apply(call, 1)?;
+    Ok(results.into_iter().map(|value| value.reshape(sizes.clone())).collect())
 }
 
 pub(crate) fn layer_normalization<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
