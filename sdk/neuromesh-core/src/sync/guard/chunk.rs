@@ -1,0 +1,170 @@
+//! Automerge's binary chunks: how much they unpack to.
+//!
+//! Columns are deflated and hold run lengths, so few bytes can stand for billions of operations. Everything is counted
+//! here before Automerge allocates for it. Whether the chunk means anything is Automerge's to say.
+
+use std::{borrow::Cow, io::Read};
+
+use flate2::bufread::DeflateDecoder;
+
+use super::{Reader, Refused};
+
+const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
+/// Chunk types.
+const DOCUMENT: u8 = 0;
+const CHANGE: u8 = 1;
+const DEFLATED_CHANGE: u8 = 2;
+/// Actors that one chunk may name.
+const MAX_ACTORS: u64 = 1 << 16;
+/// Parents of a change, heads of a document.
+const MAX_HASHES: u64 = 1 << 16;
+const MAX_COLUMNS: u64 = 64;
+/// Bytes charged for one row of a column.
+const ROW_BYTES: u64 = 4;
+/// The bit of a column's number that says that it is deflated.
+const DEFLATED: u64 = 0b1000;
+
+/// Whether a value read from storage can be given to Automerge: a disk may fail too.
+pub fn check_stored(bytes: &[u8], unpacked_bytes: usize) -> Result<(), Refused> {
+    let mut budget = unpacked_bytes;
+    check(bytes, &mut budget)
+}
+
+/// Checks chunks, one after the other, and takes what they unpack to from `budget`.
+pub(super) fn check(bytes: &[u8], budget: &mut usize) -> Result<(), Refused> {
+    let mut input = Reader::new(bytes);
+    while !input.is_empty() {
+        if input.take(4)? != MAGIC {
+            return Err("not an Automerge chunk".into());
+        }
+        input.take(4)?; // checksum
+        let kind = input.byte()?;
+        let body = input.prefixed()?;
+        charge(budget, body.len() as u64)?;
+        match kind {
+            DOCUMENT => check_document(body, budget)?,
+            CHANGE => check_change(body, budget)?,
+            DEFLATED_CHANGE => check_change(&inflate(body, budget)?, budget)?,
+            _ => return Err("unknown kind of chunk".into()),
+        }
+    }
+    Ok(())
+}
+
+fn charge(budget: &mut usize, amount: u64) -> Result<(), Refused> {
+    let left = usize::try_from(amount).ok().and_then(|amount| budget.checked_sub(amount));
+    *budget = left.ok_or("unpacks to too much")?;
+    Ok(())
+}
+
+fn inflate(bytes: &[u8], budget: &mut usize) -> Result<Vec<u8>, Refused> {
+    let mut out = Vec::new();
+    let limit = *budget as u64;
+    DeflateDecoder::new(bytes).take(limit + 1).read_to_end(&mut out).map_err(|_| "bad deflate data")?;
+    charge(budget, out.len() as u64)?;
+    Ok(out)
+}
+
+fn check_document(body: &[u8], budget: &mut usize) -> Result<(), Refused> {
+    let mut input = Reader::new(body);
+    actors(&mut input)?;
+    let heads = input.count(MAX_HASHES)?;
+    input.take(heads as usize * 32)?;
+    let changes = columns(&mut input)?;
+    let ops = columns(&mut input)?;
+    for column in changes.into_iter().chain(ops) {
+        check_column(&mut input, column, budget)?;
+    }
+    Ok(())
+}
+
+fn check_change(body: &[u8], budget: &mut usize) -> Result<(), Refused> {
+    let mut input = Reader::new(body);
+    let parents = input.count(MAX_HASHES)?;
+    input.take(parents as usize * 32)?;
+    input.prefixed()?; // actor
+    let (seq, start) = (input.uleb()?, input.uleb()?);
+    input.sleb()?; // time
+    input.prefixed()?; // message
+    actors(&mut input)?;
+    // Counters that end soon overflow in sums.
+    if seq >= u64::from(u32::MAX) || start >= u64::from(u32::MAX) {
+        return Err("counter too large".into());
+    }
+    for column in columns(&mut input)? {
+        if column.spec & DEFLATED != 0 {
+            return Err("deflated column in a change".into());
+        }
+        check_column(&mut input, column, budget)?;
+    }
+    Ok(())
+}
+
+fn actors(input: &mut Reader<'_>) -> Result<(), Refused> {
+    for _ in 0..input.count(MAX_ACTORS)? {
+        input.prefixed()?;
+    }
+    Ok(())
+}
+
+struct Column {
+    spec: u64,
+    len: usize,
+}
+
+fn columns(input: &mut Reader<'_>) -> Result<Vec<Column>, Refused> {
+    (0..input.count(MAX_COLUMNS)?)
+        .map(|_| {
+            let spec = input.uleb()?;
+            let len = usize::try_from(input.uleb()?).map_err(|_| "column too long")?;
+            Ok(Column { spec, len })
+        })
+        .collect()
+}
+
+fn check_column(input: &mut Reader<'_>, column: Column, budget: &mut usize) -> Result<(), Refused> {
+    let bytes = input.take(column.len)?;
+    let bytes = if column.spec & DEFLATED == 0 { Cow::Borrowed(bytes) } else { Cow::Owned(inflate(bytes, budget)?) };
+    let mut input = Reader::new(&bytes);
+    let mut rows = 0_u64;
+    match column.spec & 0b111 {
+        // Booleans: lengths of runs, of false and true in turn.
+        4 => {
+            while !input.is_empty() {
+                rows = rows.saturating_add(input.uleb()?);
+            }
+        }
+        // Raw values, one after the other.
+        7 => {}
+        kind => {
+            while !input.is_empty() {
+                match input.sleb()? {
+                    0 => rows = rows.saturating_add(input.uleb()?),
+                    run @ 1.. => {
+                        value(&mut input, kind)?;
+                        rows = rows.saturating_add(run.unsigned_abs());
+                    }
+                    literals => {
+                        let count = literals.unsigned_abs();
+                        if count > bytes.len() as u64 {
+                            return Err("column ends early".into());
+                        }
+                        for _ in 0..count {
+                            value(&mut input, kind)?;
+                        }
+                        rows = rows.saturating_add(count);
+                    }
+                }
+            }
+        }
+    }
+    charge(budget, rows.saturating_mul(ROW_BYTES))
+}
+
+fn value(input: &mut Reader<'_>, kind: u64) -> Result<(), Refused> {
+    match kind {
+        3 => input.sleb().map(|_| ()),
+        5 => input.prefixed().map(|_| ()),
+        _ => input.uleb().map(|_| ()),
+    }
+}

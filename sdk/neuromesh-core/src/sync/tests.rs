@@ -1,0 +1,8 @@
+//! Whole meshes of sync machines in one process, by the seed; storage and connections are data.
+
+mod bounds;
+mod hostile;
+mod json;
+mod merge;
+mod network;
+mod storage;
