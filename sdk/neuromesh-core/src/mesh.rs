@@ -66,7 +66,7 @@ pub struct Mesh {
     asking: BTreeMap<ExchangeId, Asking>,
     serving: BTreeMap<ExchangeId, Serving>,
     /// What was handed to the engine and is not done.
-    tasks: BTreeMap<TaskId, Owner>,
+    tasks: BTreeMap<TaskId, Task>,
     next_exchange: u64,
     next_task: u64,
     /// What listeners were told last.
@@ -83,6 +83,13 @@ pub struct Mesh {
 struct Listening {
     addresses: Vec<String>,
     http: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Task {
+    owner: Owner,
+    /// Of the input.
+    bytes: usize,
 }
 
 /// Who waits for a task of the engine.
@@ -243,10 +250,18 @@ impl Mesh {
         }
     }
 
+    /// Whether the engine takes another task with an input of so many bytes.
+    fn has_room(&self, bytes: usize) -> bool {
+        let limits = &self.config.limits;
+        // An input that is over the bound by itself runs alone rather than never.
+        let taken: usize = self.tasks.values().map(|task| task.bytes).sum();
+        self.tasks.len() < limits.tasks && (taken == 0 || taken + bytes <= limits.task_bytes)
+    }
+
     fn start_task(&mut self, owner: Owner, model: Digest, input: crate::Payload) -> TaskId {
         let task = TaskId(self.next_task);
         self.next_task += 1;
-        self.tasks.insert(task, owner);
+        self.tasks.insert(task, Task { owner, bytes: input.size() });
         self.profile_stale = true;
         self.outputs.push_back(Output::Infer { task, model, input });
         task
@@ -254,14 +269,14 @@ impl Mesh {
 
     /// The task keeps its place in the engine's bound until the engine says that it is done.
     fn cancel_task(&mut self, task: TaskId) {
-        if let Some(owner) = self.tasks.get_mut(&task) {
-            *owner = Owner::Nobody;
+        if let Some(cancelled) = self.tasks.get_mut(&task) {
+            cancelled.owner = Owner::Nobody;
             self.outputs.push_back(Output::CancelInfer { task });
         }
     }
 
     fn on_task_done(&mut self, now: Timestamp, task: TaskId, result: Result<TaskOutput, TaskError>) {
-        let Some(owner) = self.tasks.remove(&task) else { return };
+        let Some(Task { owner, .. }) = self.tasks.remove(&task) else { return };
         self.profile_stale = true;
         match owner {
             Owner::Job(id) => self.on_ran_here(now, id, task, result),

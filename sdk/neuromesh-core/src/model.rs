@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Digest;
 
+#[cfg(test)]
+mod tests;
+
 /// The longest manifest, in bytes of JSON.
 pub const MAX_MANIFEST_BYTES: usize = 64 << 10;
 /// The most files of a model.
@@ -91,8 +94,7 @@ impl Manifest {
         if bytes.len() > MAX_MANIFEST_BYTES {
             return Err(ManifestError::TooLarge(bytes.len()));
         }
-        let manifest: Self =
-            serde_json::from_slice(bytes).map_err(|error| ManifestError::Syntax(error.to_string()))?;
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|error| ManifestError::Syntax(error.to_string()))?;
         manifest.validate()?;
         Ok(manifest)
     }
@@ -131,7 +133,16 @@ impl Manifest {
         if self.files.is_empty() || self.files.len() > MAX_FILES {
             return invalid(format!("{} files; 1 to {MAX_FILES} are allowed", self.files.len()));
         }
-        for file in &self.files {
+        for (index, file) in self.files.iter().enumerate() {
+            if !is_model_name(&file.role) {
+                return invalid(format!(
+                    "role {:?} must be 1 to {MAX_MODEL_NAME} of a-z, 0-9, '-', '_', '.'",
+                    file.role.chars().take(80).collect::<String>()
+                ));
+            }
+            if self.files[..index].iter().any(|other| other.role == file.role) {
+                return invalid(format!("two files have the role {:?}", file.role));
+            }
             if file.size > MAX_FILE_BYTES {
                 return invalid(format!("file {:?} of {} bytes is over {MAX_FILE_BYTES}", file.role, file.size));
             }

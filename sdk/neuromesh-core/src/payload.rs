@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, ids::DigestWriter};
 
+#[cfg(test)]
+mod tests;
+
 /// The most bytes that one payload may carry.
 pub const MAX_PAYLOAD_BYTES: usize = 16 << 20;
 /// The most tensors in one payload.

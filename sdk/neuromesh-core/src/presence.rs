@@ -40,7 +40,7 @@ pub use record::{MAX_KEY_BYTES, MAX_KEYS, MAX_RECORD_BYTES, MAX_VALUE_BYTES, Rec
 pub const MAX_NODES: usize = 1024;
 /// The most records asked for in one frame, so that room is left for records.
 const MAX_WANTS: usize = MAX_NODES / 2;
-/// The most frames waiting to be polled; older ones are dropped first, as a lossy network would.
+/// The most outputs waiting to be polled; frames beyond are dropped, as a lossy network would.
 pub const MAX_PENDING_FRAMES: usize = 4096;
 
 /// Intervals of [`Presence`].

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, PeerId};
 
+#[cfg(test)]
+mod tests;
+
 /// Domain separation: a signature over a receipt can be no signature over anything else.
 const CONTEXT: &[u8] = b"neuromesh receipt 1\0";
 

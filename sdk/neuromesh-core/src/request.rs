@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Payload, PeerId, Receipt};
 
+#[cfg(test)]
+mod tests;
+
 /// Where a peer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -54,6 +54,8 @@ pub struct Limits {
     pub slots: u32,
     /// The most tasks handed to the engine and not done; beyond it peers hear that this one is busy.
     pub tasks: usize,
+    /// The most bytes of inputs among them.
+    pub task_bytes: usize,
     /// The most requests of local callers at a time.
     pub requests: usize,
     /// The most attempts of one request.
@@ -64,6 +66,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { slots: 1, tasks: 64, requests: 1024, attempts: 4, hedges: 2 }
+        Self { slots: 1, tasks: 64, task_bytes: 256 << 20, requests: 1024, attempts: 4, hedges: 2 }
     }
 }

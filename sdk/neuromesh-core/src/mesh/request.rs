@@ -205,7 +205,7 @@ impl Mesh {
             job.tried.get(peer).cloned().or_else(busy).or_else(fetch)
         };
         let source = self.own_source(&job.model);
-        let full = (self.tasks.len() >= self.config.limits.tasks).then(|| "is busy".to_owned());
+        let full = (!self.has_room(job.input.size())).then(|| "is busy".to_owned());
         let own = Candidate {
             peer: self.me,
             tier: Tier::Device,
@@ -255,6 +255,7 @@ impl Mesh {
         // The oldest late attempt makes room for the new one.
         let surplus = (job.running.len() + 1).saturating_sub(self.config.limits.hedges.max(1));
         let dropped: Vec<Running> = job.running.drain(..surplus).collect();
+        tracing::debug!(request = %id, peer = %choice.peer, reason = %choice.reason, "chose where to run");
         let left = job.deadline.since(now);
         let trusted = choice.measured && choice.source == Source::Loaded;
         let late_at = Some(now + patience(choice.predicted, trusted, left));

@@ -91,7 +91,7 @@ impl Mesh {
         if !self.config.serves {
             return Err((ErrorKind::Failed, "this peer does not run models for others".to_owned()));
         }
-        if self.tasks.len() >= self.config.limits.tasks {
+        if !self.has_room(request.input.size()) {
             return Err((ErrorKind::Busy, format!("{} model runs are waiting here already", self.tasks.len())));
         }
         if self.own_source(&request.model) == Source::Missing {

@@ -100,7 +100,7 @@ pub fn all_know(
     None
 }
 
-/// Runs a test for each seed, and says which one failed.
+/// Runs a test for each seed, and says which one failed. `NEUROMESH_SEEDS=1000` runs so many instead.
 pub fn seeds(range: Range<u64>, test: impl Fn(u64)) {
     struct Named(u64);
     impl Drop for Named {
@@ -110,7 +110,8 @@ pub fn seeds(range: Range<u64>, test: impl Fn(u64)) {
             }
         }
     }
-    for seed in range {
+    let more = std::env::var("NEUROMESH_SEEDS").ok().and_then(|count| count.parse::<u64>().ok());
+    for seed in more.map_or(range.clone(), |count| range.start..range.start + count) {
         let _named = Named(seed);
         test(seed);
     }
