@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokenizers::{Tokenizer, TruncationParams};
+use tokenizers::{PostProcessor, Tokenizer, TruncationParams};
 
 use crate::{Data, Model, Run, RunError, Tensor};
 
@@ -56,6 +56,11 @@ impl Embedder {
             return Err(TextError::Model(format!("it takes an input {:?}", other.name)));
         }
         let mut tokenizer = Tokenizer::from_bytes(tokenizer_json).map_err(tokenizer_error)?;
+        let special = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        if max_tokens <= special {
+            let reason = format!("{max_tokens} tokens leave no room beside the {special} special ones");
+            return Err(TextError::Tokenizer(reason));
+        }
         let truncation = TruncationParams { max_length: max_tokens, ..Default::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(tokenizer_error)?;
         // One text at a time: padding would only be computed to be masked.

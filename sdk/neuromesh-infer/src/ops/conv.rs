@@ -126,8 +126,8 @@ impl Window {
         meter.charge(weight, DataType::F32)?;
         let mut unrolled = vec![UNROLLED];
         unrolled.extend(&weight[1..]);
-        meter.charge(&unrolled, DataType::F32)?;
-        Ok(())
+        let unrolled = meter.charge(&unrolled, DataType::F32)?;
+        meter.charge_packing(unrolled, weight.iter().product())
     }
 
     fn options<const N: usize>(&self, groups: usize) -> ConvOptions<N> {

@@ -45,6 +45,7 @@ pub(crate) fn product<B: Backend>(
     shape.extend([m, n]);
     let elements = call.charge(&shape, DataType::F32)?;
     call.meter.check_work(&[elements, k])?;
+    call.meter.charge_packing(m.saturating_mul(k), k.saturating_mul(n))?;
 
     let mut result_shape = batch.clone();
     result_shape.extend((!row).then_some(m));

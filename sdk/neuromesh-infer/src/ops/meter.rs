@@ -2,6 +2,9 @@
 
 use crate::{DataType, Fault, Limits, shape, value::held_size};
 
+/// The most that the CPU backend's matrix product packs at once: it is sized by the caches.
+const MATRIX_WORKSPACE: u64 = 2 << 20;
+
 /// What a run holds, against its limits.
 #[derive(Debug, Clone)]
 pub(crate) struct Meter {
@@ -34,6 +37,11 @@ impl Meter {
         self.pending += bytes;
         self.peak = self.peak.max(needed);
         Ok(())
+    }
+
+    /// Charges what a matrix product holds meanwhile: pieces of both operands, repacked.
+    pub fn charge_packing(&mut self, left: usize, right: usize) -> Result<(), Fault> {
+        self.charge_bytes((left.saturating_add(right) as u64).saturating_mul(4).min(MATRIX_WORKSPACE))
     }
 
     /// Checks the multiply-adds of an operator that is about to run.

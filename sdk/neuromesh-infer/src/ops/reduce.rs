@@ -16,8 +16,10 @@ struct Fold<B: Backend> {
     /// The result for no elements.
     empty: f32,
     /// For integers: the start and the step; none if the operator has no integers.
-    ints: Option<(i64, fn(i64, i64) -> i64)>,
+    ints: Option<(i64, IntStep)>,
 }
+
+type IntStep = fn(i64, i64) -> i64;
 
 impl<B: Backend> Fold<B> {
     const SUM: Self = Self { floats: B::float_sum_dim, empty: 0.0, ints: Some((0, i64::wrapping_add)) };
@@ -32,17 +34,17 @@ pub(crate) fn mean<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fau
 }
 
 pub(crate) fn max<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    let ints = Some((i64::MIN, i64::max as fn(i64, i64) -> i64));
+    let ints = Some((i64::MIN, i64::max as IntStep));
     reduce(call, 18, Fold { floats: B::float_max_dim, empty: f32::NEG_INFINITY, ints }, |x| x, |x| x)
 }
 
 pub(crate) fn min<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    let ints = Some((i64::MAX, i64::min as fn(i64, i64) -> i64));
+    let ints = Some((i64::MAX, i64::min as IntStep));
     reduce(call, 18, Fold { floats: B::float_min_dim, empty: f32::INFINITY, ints }, |x| x, |x| x)
 }
 
 pub(crate) fn product<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    let ints = Some((1, i64::wrapping_mul as fn(i64, i64) -> i64));
+    let ints = Some((1, i64::wrapping_mul as IntStep));
     reduce(call, 18, Fold { floats: B::float_prod_dim, empty: 1.0, ints }, |x| x, |x| x)
 }
 
@@ -122,7 +124,7 @@ fn reduce<B: Backend>(
     }
 }
 
-fn fold_ints(host: &Host<i64>, axis: usize, start: i64, step: fn(i64, i64) -> i64) -> Host<i64> {
+fn fold_ints(host: &Host<i64>, axis: usize, start: i64, step: IntStep) -> Host<i64> {
     let (outer, size, inner) = split_at(&host.shape, axis);
     let mut data = Vec::with_capacity(outer * inner);
     for block in 0..outer {

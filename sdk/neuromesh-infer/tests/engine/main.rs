@@ -1,4 +1,8 @@
-//! The engine against ONNX Runtime's answers, bad models, and real models.
+//! The engine against ONNX Runtime's answers, bad models, hostile bytes, and real models.
 
+mod allocation;
 mod conformance;
+mod hostile;
 mod models;
+mod rewrites;
+mod runs;
