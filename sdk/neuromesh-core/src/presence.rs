@@ -67,11 +67,11 @@ impl Default for Timing {
         Self {
             gossip: Duration::from_secs(1),
             fanout: 2,
-            heartbeat: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(5),
             settle: Duration::from_millis(200),
-            expiry: Duration::from_secs(35),
-            linger: Duration::from_secs(12),
-            memory: Duration::from_secs(350),
+            expiry: Duration::from_secs(16),
+            linger: Duration::from_secs(6),
+            memory: Duration::from_secs(160),
         }
     }
 }

@@ -22,6 +22,8 @@ use learned::{Learned, Link};
 
 /// The most (model, peer) pairs whose times are remembered; the longest unused one goes first.
 pub const MAX_LEARNED: usize = 4096;
+/// The most candidates listed in a decision.
+pub const MAX_CONSIDERED: usize = 32;
 /// From this size on a transfer says something about bandwidth, below it about fixed costs.
 const BULK_BYTES: u64 = 64 << 10;
 
@@ -134,7 +136,7 @@ pub struct Choice {
     pub measured: bool,
     /// One sentence for people.
     pub reason: String,
-    /// All candidates, the chosen one first, then by time, those excluded last.
+    /// The candidates, the chosen one first, then by time, those excluded last; at most [`MAX_CONSIDERED`].
     pub considered: Vec<Estimate>,
 }
 
@@ -229,7 +231,7 @@ impl Router {
             predicted: Duration::try_from_secs_f64(first.total / 1e3).unwrap_or(Duration::MAX),
             measured: first.measured,
             reason: reason::sentence(&ranked, usable, why, query.options),
-            considered: ranked.into_iter().map(|r| r.estimate).collect(),
+            considered: ranked.into_iter().map(|r| r.estimate).take(MAX_CONSIDERED).collect(),
         })
     }
 

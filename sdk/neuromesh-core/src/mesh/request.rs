@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     Answer, ExchangeId, PeerId, Receipt, Request, RequestId, TaskId, Tier, Timestamp,
-    request::{Attempt, Route},
-    router::{Candidate, Choice, Observation, Query, Source},
+    request::{Attempt, Estimate, Route},
+    router::{Candidate, Choice, MAX_CONSIDERED, Observation, Query, Source},
     wire::{InferReply, InferRequest, InferSuccess},
 };
 
@@ -178,12 +178,7 @@ impl Mesh {
         }
     }
 
-    fn choose(
-        &mut self,
-        now: Timestamp,
-        id: RequestId,
-        explore: bool,
-    ) -> Result<Choice, Vec<crate::request::Estimate>> {
+    fn choose(&mut self, now: Timestamp, id: RequestId, explore: bool) -> Result<Choice, Vec<Estimate>> {
         let job = &self.jobs[&id];
         let candidates = self.candidates(now, job);
         let query = Query {
@@ -295,7 +290,7 @@ impl Mesh {
         self.event(Event::Sent { id, peer: choice.peer, tier: choice.tier, model: name });
     }
 
-    fn give_up(&mut self, now: Timestamp, id: RequestId, spent: bool, considered: Vec<crate::request::Estimate>) {
+    fn give_up(&mut self, now: Timestamp, id: RequestId, spent: bool, mut considered: Vec<Estimate>) {
         let job = self.jobs.get_mut(&id).expect("given up while it exists");
         job.busy.retain(|_, until| *until > now);
         if !job.running.is_empty() || (!spent && !job.busy.is_empty()) {
@@ -307,6 +302,7 @@ impl Mesh {
             job.busy.insert(self.me, now + BUSY_PAUSE);
             return;
         }
+        considered.truncate(MAX_CONSIDERED);
         let error = match job.last_failure.take() {
             None => RunError::NoCandidate { model: job.name.clone(), considered },
             Some((ErrorKind::InvalidInput, message)) => RunError::InvalidInput(message),

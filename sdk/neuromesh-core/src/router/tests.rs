@@ -297,3 +297,18 @@ fn absurd_numbers_do_not_panic() {
     let query = Query { model_bytes: u64::MAX, input_bytes: u64::MAX, remaining: Duration::ZERO, ..query(&options) };
     router.choose(NOW, &query, &[absurd]).unwrap();
 }
+
+#[test]
+fn a_thousand_candidates_make_a_short_account() {
+    let crowd: Vec<Candidate> = (0..1000u64)
+        .map(|n| {
+            let mut key = [7; 32];
+            key[..8].copy_from_slice(&n.to_le_bytes());
+            Candidate { peer: PeerId::from_public_key(key), ..remote(2, Tier::Edge) }
+        })
+        .collect();
+    let choice = quiet().choose(NOW, &query(&Options::default()), &crowd).unwrap();
+    assert_eq!(choice.considered.len(), MAX_CONSIDERED);
+    assert_eq!(choice.considered[0].peer, choice.peer);
+    assert!(choice.reason.ends_with("; 997 more"), "{}", choice.reason);
+}
