@@ -10,12 +10,12 @@ use crate::{
 };
 
 impl Mesh {
-    /// Every other peer that is connected or heard of.
+    /// Every other peer that is heard of through presence, connected or not.
     pub fn peers(&self) -> Vec<PeerInfo> {
         self.shown_peers.values().cloned().collect()
     }
 
-    /// Another peer, if it is connected or heard of.
+    /// Another peer, if it is heard of.
     pub fn peer(&self, id: &PeerId) -> Option<&PeerInfo> {
         self.shown_peers.get(id)
     }
@@ -120,7 +120,12 @@ impl Mesh {
     pub(super) fn refresh_peer(&mut self, peer: PeerId) {
         self.models_stale = true;
         let event = match (self.peer_info(&peer), self.shown_peers.get(&peer)) {
-            (None, None) => return,
+            (None, None) => {
+                if !self.links.contains_key(&peer) {
+                    self.router.forget(&peer);
+                }
+                return;
+            }
             (None, Some(_)) => {
                 self.shown_peers.remove(&peer);
                 self.router.forget(&peer);
@@ -145,13 +150,9 @@ impl Mesh {
     }
 
     fn peer_info(&self, peer: &PeerId) -> Option<PeerInfo> {
+        // A connection alone makes no peer of the mesh: whoever hears of one can rely on what it offers.
+        let profile = self.presence.profile(peer)?;
         let path = self.links.get(peer).copied();
-        let profile = self.presence.profile(peer);
-        if path.is_none() && profile.is_none() {
-            return None;
-        }
-        let unknown = Profile::default();
-        let profile = profile.unwrap_or(&unknown);
         let times = profile.models.iter().filter_map(|offer| {
             let measured = self.router.service(&offer.digest, peer).map(|time| coarse(time.as_micros()));
             Some((offer.name.clone(), f64::from(measured.or(offer.service_us)?) / 1e3))

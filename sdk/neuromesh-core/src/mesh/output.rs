@@ -60,11 +60,11 @@ pub enum Output {
 /// Something that callers and pages like to know.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A peer is new: connected, or heard of through presence.
+    /// A peer is new: what it offers is known. A connected one says so within moments of connecting.
     PeerUp(PeerInfo),
     /// What is known of a peer changed.
     PeerChanged(PeerInfo),
-    /// A peer is neither connected nor heard of any more.
+    /// A peer is gone: disconnected, and not heard of for a while.
     PeerDown(PeerId),
     /// The list of [`Mesh::models`](super::Mesh::models) changed.
     ModelsChanged,
