@@ -1,0 +1,7 @@
+//! The command `neuromesh`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    neuromesh_node::cli::main()
+}

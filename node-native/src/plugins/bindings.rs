@@ -1,0 +1,5 @@
+//! Generated from `wit/plugin.wit`.
+
+#![allow(missing_docs)]
+
+wasmtime::component::bindgen!({ path: "wit", world: "pipeline" });

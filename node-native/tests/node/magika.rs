@@ -1,0 +1,114 @@
+//! The Magika pipeline, whole: plugin, engine and HTTP against the answers of the PyPI package; and bad plugins beside it.
+
+use std::{env, fs, path::PathBuf};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use neuromesh::Pipeline;
+use serde_json::{Value, json};
+
+use crate::fixture::{Node, doubling, json_of, model_folder};
+
+/// The folder that `make models` builds.
+fn magika() -> PathBuf {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("NEUROMESH_CACHE")
+        .or_else(|| absolute("XDG_CACHE_HOME").map(|base| base.join("neuromesh")))
+        .or_else(|| absolute("HOME").map(|home| home.join(".cache/neuromesh")))
+        .expect("a cache folder");
+    let folder = cache.join("models/magika");
+    assert!(folder.join("manifest.json").exists(), "{} is not there; `make models` builds it", folder.display());
+    folder
+}
+
+fn reference() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("plugins/magika/reference")
+}
+
+fn question(bytes: &[u8]) -> Value {
+    json!({"model": "magika", "input": {"bytesBase64": BASE64_STANDARD.encode(bytes)}})
+}
+
+#[test]
+fn files_get_the_packages_labels() {
+    let node = Node::start(&[]);
+    node.add(&magika());
+    let rows: Vec<Value> =
+        serde_json::from_slice(&fs::read(reference().join("reference.json")).expect("there")).expect("JSON");
+    for row in &rows {
+        let sample = row["sample"].as_str().expect("text");
+        let path = reference().join("samples").join(sample);
+        let reply = node.run(&question(&fs::read(&path).expect("there")));
+        let answer = reply.json();
+        assert_eq!(reply.status, 200, "{sample}: {answer}");
+        let answer = &answer["output"]["json"];
+        for key in ["label", "group", "mime_type", "description", "is_text", "extensions", "model_label", "overwrite_reason"] {
+            assert_eq!(answer[key], row[key], "{sample}: {key}");
+        }
+        let (score, expected) = (answer["score"].as_f64().expect("a number"), row["score"].as_f64().expect("a number"));
+        assert!((score - expected).abs() < 1e-4, "{sample}: score {score}, the package says {expected}");
+    }
+    assert!(rows.len() > 50);
+
+    // Through the command line, and a file of which only the ends travel.
+    let large = node.data.join("large.rs");
+    let text = fs::read(reference().join("samples/rust")).expect("there").repeat(5000);
+    assert!(text.len() > 2 << 20);
+    fs::write(&large, &text).expect("written");
+    let (answer, ok) = json_of(node.command().args(["run", "magika", "--file"]).arg(&large));
+    assert!(ok && answer["output"]["json"]["label"] == "rust", "{answer}");
+}
+
+/// A plugin that spoils its own call only.
+fn bad_plugin(code: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            (core module $m (memory (export "memory") 1) (func (export "run") (result i32) {code}))
+            (core instance $i (instantiate $m))
+            (func (export "run") (result (result string (error string)))
+                (canon lift (core func $i "run") (memory $i "memory"))))"#
+    );
+    wat::parse_str(text).expect("the test's component is valid")
+}
+
+#[test]
+fn bad_plugins_are_contained_and_reported_while_others_go_on() {
+    let node = Node::start(&["--threads", "4"]);
+    node.add(&magika());
+    let graph = doubling();
+    let bad = [
+        ("looping", bad_plugin("(loop br 0) unreachable"), "ms"),
+        ("trapping", bad_plugin("unreachable"), "unreachable"),
+        ("bombing", bad_plugin("(loop (br_if 0 (i32.ne (memory.grow (i32.const 9)) (i32.const -1)))) unreachable"), "memory"),
+        ("garbage", b"no component".to_vec(), "not a plugin"),
+    ];
+    for (name, plugin, _) in &bad {
+        let pipeline = Pipeline::Plugin { head: 16, tail: 16 };
+        node.add(&model_folder(&node.data, name, pipeline, &[("graph", &graph), ("plugin", plugin)]));
+    }
+    let python = fs::read(reference().join("samples/python")).expect("there");
+    assert_eq!(node.run(&question(&python)).status, 200, "loaded");
+    std::thread::scope(|scope| {
+        let calls: Vec<_> = bad
+            .iter()
+            .map(|(name, _, words)| {
+                let node = &node;
+                scope.spawn(move || {
+                    let mut body = question(b"x");
+                    body["model"] = (*name).into();
+                    let reply = node.run(&body);
+                    let answer = reply.json();
+                    let message = answer["error"]["message"].as_str().unwrap_or_default();
+                    assert!(reply.status >= 400 && message.contains(words), "{name}: {answer}");
+                })
+            })
+            .collect();
+        let mut answers = 0;
+        while !calls.iter().all(|call| call.is_finished()) {
+            let answer = node.run(&question(&python)).json();
+            assert_eq!(answer["output"]["json"]["label"], "python", "{answer}");
+            answers += 1;
+        }
+        assert!(answers > 0, "no good answer while the bad ones ran");
+    });
+    assert_eq!(node.run(&question(&python)).json()["output"]["json"]["label"], "python");
+}
