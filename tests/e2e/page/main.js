@@ -1,0 +1,4 @@
+// The public package, within reach of the tests; nothing else.
+import * as neuromesh from "neuromesh";
+
+window.neuromesh = neuromesh;
