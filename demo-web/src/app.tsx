@@ -28,11 +28,13 @@ export function App() {
         <SwitchBar />
         <Downloads />
         <div class="columns">
-          <NotesPanel />
+          <div class="stack">
+            <NotesPanel />
+            <Activity />
+          </div>
           <div class="stack">
             <FilesPanel />
             <PicturePanel />
-            <Activity />
           </div>
         </div>
       </main>

@@ -37,7 +37,7 @@ export interface State {
   entries: Entry[];
 }
 
-const MAX_ENTRIES = 8;
+const MAX_ENTRIES = 6;
 
 let state: State = {
   phase: "joining",
