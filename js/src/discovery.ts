@@ -54,9 +54,19 @@ export function addressesIn(answer: unknown, secure: boolean): string[] {
   if (typeof answer !== "object" || answer === null || !("addresses" in answer)) return [];
   const { addresses } = answer;
   if (!Array.isArray(addresses)) return [];
-  const usable = (address: unknown): address is string =>
-    typeof address === "string" && /\/(wss|tls\/ws)(\/|$)/.test(address) || (!secure && typeof address === "string" && /\/ws(\/|$)/.test(address));
+  const dialable = secure ? /\/(wss|tls\/ws)(\/|$)/ : /\/wss?(\/|$)/;
+  const usable = (address: unknown): address is string => typeof address === "string" && dialable.test(address);
   return [...new Set(addresses.filter(usable))].slice(0, MAX_ADDRESSES);
+}
+
+/** One address of each peer: the first, and at each further attempt the next, for each is a connection of its own. */
+export function pick(addresses: readonly string[], attempt: number): string[] {
+  const byPeer = new Map<string, string[]>();
+  for (const address of addresses) {
+    const peer = /\/p2p\/([^/]+)$/.exec(address)?.[1] ?? address;
+    byPeer.set(peer, [...(byPeer.get(peer) ?? []), address]);
+  }
+  return [...byPeer.values()].flatMap((group) => group[attempt % group.length] ?? []);
 }
 
 /** Keeps asking the servers until a node is connected, and again whenever none is: its address may have changed. */
@@ -68,6 +78,7 @@ export class Discovery {
   #wait = FIRST_WAIT_MS;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #asking = false;
+  #attempt = 0;
 
   constructor(servers: URL[], found: (address: string) => void) {
     this.#servers = servers;
@@ -82,7 +93,9 @@ export class Discovery {
     try {
       const answers = await Promise.allSettled(this.#servers.map((server) => discover(server, this.#stop.signal)));
       const addresses = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
-      if (!this.#stop.signal.aborted) for (const address of addresses) this.#found(address);
+      if (this.#stop.signal.aborted) return;
+      for (const address of pick(addresses, this.#attempt)) this.#found(address);
+      if (addresses.length > 0) this.#attempt += 1;
     } finally {
       this.#asking = false;
       this.#schedule();
@@ -93,6 +106,7 @@ export class Discovery {
   setConnected(connected: boolean): void {
     if (connected === this.#connected) return;
     this.#connected = connected;
+    this.#attempt = 0;
     this.#wait = FIRST_WAIT_MS;
     this.#schedule();
   }

@@ -55,11 +55,8 @@ export async function join(options: JoinOptions = {}): Promise<Mesh> {
     const config = { addresses, storeName, slot: slot.number, agent: "neuromesh-js", tier: "device" as const };
     const wasm = await bindings.WasmMesh.join(config, host);
     // An address that does not answer is tried again by the mesh; a malformed one is a server's fault, not the page's.
-    const dialed = new Set<string>(addresses);
     dial = (address) => {
-      if (dialed.has(address)) return;
-      dialed.add(address);
-      wasm.dial(address).catch(() => dialed.delete(address));
+      wasm.dial(address).catch(() => undefined);
     };
     mesh = new Mesh({ wasm, discovery, dispose });
     found.forEach(dial);

@@ -102,6 +102,10 @@ export interface PeerInfo {
   queue: number;
   /** Learned time of one run, by model. */
   serviceMs: Record<string, number>;
+  /** Multiaddresses that it says it can be reached at. */
+  addresses: string[];
+  /** Base URL of its HTTP API, if it has one. */
+  http: string | null;
 }
 
 /** What is known of a model. */

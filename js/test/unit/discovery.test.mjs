@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { test } from "node:test";
-import { Discovery, addressesIn, discover, parseNodes } from "../../dist/discovery.js";
+import { Discovery, addressesIn, discover, parseNodes, pick } from "../../dist/discovery.js";
 
 test("nodes are sorted into addresses and servers", () => {
   const { addresses, servers } = parseNodes(["/ip4/127.0.0.1/tcp/1/ws", "https://a.example/path"], "http://page");
@@ -23,6 +23,14 @@ test("only addresses that a page can dial are taken", () => {
   assert.deepEqual(addressesIn(answer, true), [wss, tls]);
   for (const wrong of [null, 7, {}, { addresses: "x" }]) assert.deepEqual(addressesIn(wrong, false), []);
   assert.equal(addressesIn({ addresses: Array.from({ length: 99 }, (_, i) => `/ip4/1.1.1.${i}/tcp/1/ws`) }, false).length, 16);
+});
+
+test("one address of each peer is dialed, another at the next attempt", () => {
+  const addresses = ["/dns4/h/tcp/1/ws/p2p/A", "/ip4/127.0.0.1/tcp/1/ws/p2p/A", "/ip4/10.0.0.1/tcp/2/ws/p2p/B"];
+  assert.deepEqual(pick(addresses, 0), [addresses[0], addresses[2]]);
+  assert.deepEqual(pick(addresses, 1), [addresses[1], addresses[2]]);
+  assert.deepEqual(pick(addresses, 2), pick(addresses, 0));
+  assert.deepEqual(pick([], 0), []);
 });
 
 async function serve(handler) {
