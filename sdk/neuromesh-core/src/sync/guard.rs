@@ -8,6 +8,7 @@
 //! (<https://automerge.org/automerge-binary-format-spec/>).
 
 mod chunk;
+mod meaning;
 mod reader;
 
 use std::str::FromStr;
@@ -16,6 +17,7 @@ use minicbor::{Decoder, Encoder};
 use samod_core::DocumentId;
 
 pub use chunk::check_stored;
+pub(super) use meaning::Known;
 use reader::Reader;
 
 use super::{Limits, MAX_MESSAGE_BYTES};
@@ -30,6 +32,8 @@ const MAX_HAVES: u64 = 64;
 /// What Automerge writes is 7 probes and 10 bits.
 const MAX_PROBES: u64 = 32;
 const MAX_FILTER_BITS: u64 = 1 << 30;
+/// The first byte of a sync message of the first version.
+const SYNC_MESSAGE: u8 = 0x42;
 /// Changes in one sync message.
 const MAX_CHUNKS: u64 = 1 << 20;
 
@@ -61,6 +65,8 @@ pub enum Envelope {
         id: DocumentId,
         /// Bytes of changes in it.
         change_bytes: usize,
+        /// Its chunks of changes.
+        chunks: Vec<Vec<u8>>,
     },
     /// A kind that this peer makes no use of: ephemeral messages, news about storages.
     Unused,
@@ -92,13 +98,46 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Envelope, Refused> {
     match kind.ok_or("no type")? {
         "join" | "peer" | "leave" | "error" => Ok(Envelope::Connection),
         "request" | "sync" => {
-            let change_bytes = check_sync(data.ok_or("no data")?, limits)?;
-            Ok(Envelope::Document { id: id.ok_or("no document")?, change_bytes })
+            let (chunks, _) = check_sync(data.ok_or("no data")?, limits)?;
+            let change_bytes = chunks.iter().map(Vec::len).sum();
+            Ok(Envelope::Document { id: id.ok_or("no document")?, change_bytes, chunks })
         }
-        "doc-unavailable" => Ok(Envelope::Document { id: id.ok_or("no document")?, change_bytes: 0 }),
+        "doc-unavailable" => {
+            Ok(Envelope::Document { id: id.ok_or("no document")?, change_bytes: 0, chunks: Vec::new() })
+        }
         "ephemeral" | "remote-subscription-change" | "remote-heads-changed" => Ok(Envelope::Unused),
         kind => Err(Refused(format!("unknown type {kind:?}"))),
     }
+}
+
+/// The frame without the flags of its sync message, either way.
+///
+/// Flags say that a peer takes whole documents in place of changes. What Automerge does with a document from a hostile
+/// peer cannot be checked from outside, so nobody is told that this one takes them, and none is sent.
+pub fn without_flags(frame: Vec<u8>, limits: &Limits) -> Vec<u8> {
+    let stripped = || -> Result<Option<Vec<u8>>, Refused> {
+        let mut decoder = Decoder::new(&frame);
+        let (mut kind, mut from, mut to, mut id, mut data) = (None, None, None, None, None);
+        for _ in 0..decoder.map()?.unwrap_or(0).min(MAX_MEMBERS) {
+            match text(&mut decoder)? {
+                "type" => kind = Some(text(&mut decoder)?),
+                "senderId" => from = Some(text(&mut decoder)?),
+                "targetId" => to = Some(text(&mut decoder)?),
+                "documentId" => id = Some(document_id(&mut decoder)?),
+                "data" => data = Some(decoder.bytes()?),
+                _ => decoder.skip()?,
+            }
+        }
+        let (Some(kind @ ("request" | "sync")), Some(from), Some(to), Some(id), Some(data)) =
+            (kind, from, to, id, data)
+        else {
+            return Ok(None);
+        };
+        let (_, len) = check_sync(data, limits)?;
+        Ok((len < data.len()).then(|| about_document(kind, from, to, &id, &data[..len])))
+    };
+    // What cannot be read has no flags; it is refused elsewhere.
+    stripped().ok().flatten().unwrap_or(frame)
 }
 
 fn text<'a>(decoder: &mut Decoder<'a>) -> Result<&'a str, Refused> {
@@ -115,11 +154,11 @@ fn document_id(decoder: &mut Decoder<'_>) -> Result<DocumentId, Refused> {
     }
 }
 
-/// Checks one sync message of Automerge; the bytes of the changes in it.
-fn check_sync(bytes: &[u8], limits: &Limits) -> Result<usize, Refused> {
+/// Checks one sync message of Automerge; the chunks of changes in it, and its length without flags.
+fn check_sync(bytes: &[u8], limits: &Limits) -> Result<(Vec<Vec<u8>>, usize), Refused> {
     let mut input = Reader::new(bytes);
-    if !matches!(input.byte()?, 0x42 | 0x43) {
-        return Err("not a sync message".into());
+    if input.byte()? != SYNC_MESSAGE {
+        return Err("not a sync message of the first version".into());
     }
     hashes(&mut input)?; // heads
     hashes(&mut input)?; // need
@@ -127,18 +166,14 @@ fn check_sync(bytes: &[u8], limits: &Limits) -> Result<usize, Refused> {
         hashes(&mut input)?; // last sync
         check_filter(input.prefixed()?)?;
     }
-    let mut change_bytes = 0;
+    let mut all = Vec::new();
     let mut budget = limits.unpacked_bytes;
     for _ in 0..input.count(MAX_CHUNKS)? {
         let chunks = input.prefixed()?;
-        change_bytes += chunks.len();
-        chunk::check(chunks, &mut budget)?;
+        chunk::check_changes(chunks, &mut budget)?;
+        all.push(chunks.to_vec());
     }
-    // Flags may follow, and whatever later versions add.
-    if !input.is_empty() {
-        input.prefixed()?;
-    }
-    Ok(change_bytes)
+    Ok((all, bytes.len() - input.rest().len()))
 }
 
 fn hashes(input: &mut Reader<'_>) -> Result<(), Refused> {
@@ -173,8 +208,12 @@ pub(super) fn join(sender: &str) -> Vec<u8> {
 
 /// A frame with sync message `data` about the document `id`.
 pub(super) fn sync(sender: &str, target: &str, id: &DocumentId, data: &[u8]) -> Vec<u8> {
+    about_document("sync", sender, target, id, data)
+}
+
+fn about_document(kind: &str, sender: &str, target: &str, id: &DocumentId, data: &[u8]) -> Vec<u8> {
     encode(|out| {
-        out.map(5)?.str("type")?.str("sync")?.str("senderId")?.str(sender)?.str("targetId")?.str(target)?;
+        out.map(5)?.str("type")?.str(kind)?.str("senderId")?.str(sender)?.str("targetId")?.str(target)?;
         out.str("documentId")?.str(&id.to_string())?.str("data")?.bytes(data)?;
         Ok(())
     })

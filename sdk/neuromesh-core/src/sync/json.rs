@@ -267,14 +267,8 @@ fn has_id(value: &Value) -> bool {
     matches!(value, Value::Object(map) if matches!(map.get("id"), Some(Value::String(_) | Value::Number(_))))
 }
 
-fn reconcile_list(
-    tx: &mut Transaction<'_>,
-    list: &ObjId,
-    new: &[Value],
-    depth: usize,
-) -> Result<(), AutomergeError> {
-    let old: Vec<(Stored<'static>, ObjId)> =
-        tx.values(list).map(|(value, id)| (value.into_owned(), id)).collect();
+fn reconcile_list(tx: &mut Transaction<'_>, list: &ObjId, new: &[Value], depth: usize) -> Result<(), AutomergeError> {
+    let old: Vec<(Stored<'static>, ObjId)> = tx.values(list).map(|(value, id)| (value.into_owned(), id)).collect();
     let old_json: Vec<Value> = old.iter().map(|(value, id)| read_value(tx, value, id, depth)).collect();
     let pairs = pair_up(&old_json, new);
     // From the end to the front, so that indices in front of the current place stay valid.

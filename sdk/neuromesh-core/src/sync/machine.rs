@@ -26,7 +26,7 @@ use serde_json::Value;
 use crate::{PeerId, TaskId, Timestamp};
 
 use super::{
-    Config, Input, Limits, Output, StoreFailure, StoreOp, Stored, SyncError, json,
+    Config, Input, Limits, Output, StoreFailure, StoreOp, Stored, SyncError, guard, json,
     stores::{Finished, Owner, Stores},
 };
 use documents::Document;
@@ -175,9 +175,7 @@ impl Sync {
             Input::Open { request, .. } => self.outputs.push_back(Output::Opened { request, result: Err(busy) }),
             Input::Change { request, .. } => self.outputs.push_back(Output::ChangeDone { request, result: Err(busy) }),
             Input::Connected { peer, .. } | Input::Message { peer, .. } | Input::Disconnected { peer } => {
-                let of_peer = |waiting: &Input| {
-                    matches!(waiting, Input::Connected { peer: p, .. } | Input::Message { peer: p, .. } if *p == peer)
-                };
+                let of_peer = |waiting: &Input| matches!(waiting, Input::Connected { peer: p, .. } | Input::Message { peer: p, .. } if *p == peer);
                 self.waiting.retain(|waiting| !of_peer(waiting));
                 self.outputs.push_back(Output::Disconnect { peer, reason: "storage is not open yet".into() });
             }
@@ -270,13 +268,17 @@ impl Sync {
                     self.take_document_results(actor_id, results);
                 }
                 Work::ToDocument(actor_id, message) => {
-                    let results =
-                        self.documents.get_mut(&actor_id).map(|document| document.actor.handle_message(unix(now), *message));
+                    let results = self
+                        .documents
+                        .get_mut(&actor_id)
+                        .map(|document| document.actor.handle_message(unix(now), *message));
                     self.take_document_outcome(actor_id, results);
                 }
                 Work::IoDone(actor_id, done) => {
-                    let results =
-                        self.documents.get_mut(&actor_id).map(|document| document.actor.handle_io_complete(unix(now), done));
+                    let results = self
+                        .documents
+                        .get_mut(&actor_id)
+                        .map(|document| document.actor.handle_io_complete(unix(now), done));
                     self.take_document_outcome(actor_id, results);
                 }
             }
@@ -327,7 +329,9 @@ impl Sync {
         let (mut stores, mut deletes) = (Vec::new(), Vec::new());
         for IoTask { task_id, action } in results.io_tasks {
             match action {
-                DocumentIoTask::Storage(action @ StorageTask::Delete { .. }) => deletes.push(IoTask { task_id, action }),
+                DocumentIoTask::Storage(action @ StorageTask::Delete { .. }) => {
+                    deletes.push(IoTask { task_id, action })
+                }
                 DocumentIoTask::Storage(action) => stores.push(IoTask { task_id, action }),
                 DocumentIoTask::CheckSharePolicy { peer_id } => {
                     let payload = DocumentIoResult::CheckSharePolicy(documents::share_with(&peer_id));
@@ -350,14 +354,15 @@ impl Sync {
         if let Some(document) = self.documents.get_mut(&actor_id) {
             document.changed |= !results.change_events.is_empty();
         }
-        let to_hub = |message: DocToHubMsg| Work::ToHub(Box::new(HubEvent::actor_message(actor_id, message)), Some(actor_id));
+        let to_hub =
+            |message: DocToHubMsg| Work::ToHub(Box::new(HubEvent::actor_message(actor_id, message)), Some(actor_id));
         self.work.extend(results.outgoing_messages.into_iter().map(to_hub));
     }
 
     fn send(&mut self, cause: Option<DocumentActorId>, peer: PeerId, bytes: Vec<u8>) {
         let document = cause.and_then(|actor| self.documents.get_mut(&actor));
         let now = match document {
-            Some(document) => document.outbox.send(peer, bytes),
+            Some(document) => document.outbox.send(peer, guard::without_flags(bytes, &self.limits)),
             None => Some(bytes),
         };
         self.sends.extend(now.map(|bytes| (peer, bytes)));

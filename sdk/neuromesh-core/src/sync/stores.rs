@@ -34,8 +34,15 @@ struct Job {
 /// What the end of an operation means.
 #[derive(Debug)]
 pub(super) enum Finished {
-    Done { owner: Owner, io: IoTaskId, result: StorageResult },
-    Failed { owner: Owner, failure: StoreFailure },
+    Done {
+        owner: Owner,
+        io: IoTaskId,
+        result: StorageResult,
+    },
+    Failed {
+        owner: Owner,
+        failure: StoreFailure,
+    },
     /// Not under way.
     Unknown,
 }

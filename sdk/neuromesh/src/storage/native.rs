@@ -1,7 +1,12 @@
 //! A server's storage: documents in redb, model files in a directory.
 
+#[path = "native/documents.rs"]
 mod documents;
+#[path = "native/files.rs"]
 mod files;
+#[cfg(test)]
+#[path = "native/tests.rs"]
+mod tests;
 
 pub use documents::RedbDocStore;
 pub use files::FsBlobStore;

@@ -23,6 +23,11 @@ const MAX_COLUMNS: u64 = 64;
 const ROW_BYTES: u64 = 4;
 /// The bit of a column's number that says that it is deflated.
 const DEFLATED: u64 = 0b1000;
+/// The type of a column that holds indices of actors.
+const ACTOR: u64 = 1;
+/// The column of the operations' kinds, and the last kind.
+const ACTIONS: u64 = 4 << 4 | 2;
+const MAX_ACTION: u64 = 7;
 
 /// Whether a value read from storage can be given to Automerge: a disk may fail too.
 pub fn check_stored(bytes: &[u8], unpacked_bytes: usize) -> Result<(), Refused> {
@@ -30,25 +35,31 @@ pub fn check_stored(bytes: &[u8], unpacked_bytes: usize) -> Result<(), Refused> 
     check(bytes, &mut budget)
 }
 
-/// Checks chunks, one after the other, and takes what they unpack to from `budget`.
-pub(super) fn check(bytes: &[u8], budget: &mut usize) -> Result<(), Refused> {
-    let mut input = Reader::new(bytes);
-    while !input.is_empty() {
-        if input.take(4)? != MAGIC {
-            return Err("not an Automerge chunk".into());
-        }
-        input.take(4)?; // checksum
-        let kind = input.byte()?;
-        let body = input.prefixed()?;
-        charge(budget, body.len() as u64)?;
-        match kind {
-            DOCUMENT => check_document(body, budget)?,
-            CHANGE => check_change(body, budget)?,
-            DEFLATED_CHANGE => check_change(&inflate(body, budget)?, budget)?,
-            _ => return Err("unknown kind of chunk".into()),
-        }
+/// Checks chunks that hold one change each, and takes what they unpack to from `budget`.
+pub(super) fn check_changes(bytes: &[u8], budget: &mut usize) -> Result<(), Refused> {
+    if bytes.get(8) == Some(&DOCUMENT) {
+        return Err("a whole document where changes belong".into());
     }
-    Ok(())
+    check(bytes, budget)
+}
+
+/// Checks one chunk, and takes what it unpacks to from `budget`.
+fn check(bytes: &[u8], budget: &mut usize) -> Result<(), Refused> {
+    let mut input = Reader::new(bytes);
+    if input.take(4)? != MAGIC {
+        return Err("not an Automerge chunk".into());
+    }
+    input.take(4)?; // checksum
+    let kind = input.byte()?;
+    let body = input.prefixed()?;
+    charge(budget, body.len() as u64)?;
+    match kind {
+        DOCUMENT => check_document(body, budget)?,
+        CHANGE => check_change(body, budget)?,
+        DEFLATED_CHANGE => check_change(&inflate(body, budget)?, budget)?,
+        _ => return Err("unknown kind of chunk".into()),
+    }
+    if input.is_empty() { Ok(()) } else { Err("something behind a chunk".into()) }
 }
 
 fn charge(budget: &mut usize, amount: u64) -> Result<(), Refused> {
@@ -67,13 +78,16 @@ fn inflate(bytes: &[u8], budget: &mut usize) -> Result<Vec<u8>, Refused> {
 
 fn check_document(body: &[u8], budget: &mut usize) -> Result<(), Refused> {
     let mut input = Reader::new(body);
-    actors(&mut input)?;
+    let actors = actors(&mut input)?;
     let heads = input.count(MAX_HASHES)?;
     input.take(heads as usize * 32)?;
     let changes = columns(&mut input)?;
     let ops = columns(&mut input)?;
-    for column in changes.into_iter().chain(ops) {
-        check_column(&mut input, column, budget)?;
+    for column in changes {
+        check_column(&mut input, column, actors, false, budget)?;
+    }
+    for column in ops {
+        check_column(&mut input, column, actors, true, budget)?;
     }
     Ok(())
 }
@@ -86,7 +100,7 @@ fn check_change(body: &[u8], budget: &mut usize) -> Result<(), Refused> {
     let (seq, start) = (input.uleb()?, input.uleb()?);
     input.sleb()?; // time
     input.prefixed()?; // message
-    actors(&mut input)?;
+    let actors = 1 + actors(&mut input)?;
     // Counters that end soon overflow in sums.
     if seq >= u64::from(u32::MAX) || start >= u64::from(u32::MAX) {
         return Err("counter too large".into());
@@ -95,16 +109,17 @@ fn check_change(body: &[u8], budget: &mut usize) -> Result<(), Refused> {
         if column.spec & DEFLATED != 0 {
             return Err("deflated column in a change".into());
         }
-        check_column(&mut input, column, budget)?;
+        check_column(&mut input, column, actors, true, budget)?;
     }
     Ok(())
 }
 
-fn actors(input: &mut Reader<'_>) -> Result<(), Refused> {
-    for _ in 0..input.count(MAX_ACTORS)? {
+fn actors(input: &mut Reader<'_>) -> Result<u64, Refused> {
+    let count = input.count(MAX_ACTORS)?;
+    for _ in 0..count {
         input.prefixed()?;
     }
-    Ok(())
+    Ok(count)
 }
 
 struct Column {
@@ -122,11 +137,23 @@ fn columns(input: &mut Reader<'_>) -> Result<Vec<Column>, Refused> {
         .collect()
 }
 
-fn check_column(input: &mut Reader<'_>, column: Column, budget: &mut usize) -> Result<(), Refused> {
+/// Checks a column of a chunk that names so many actors; `ops` says whether its rows are operations.
+fn check_column(
+    input: &mut Reader<'_>,
+    column: Column,
+    actors: u64,
+    ops: bool,
+    budget: &mut usize,
+) -> Result<(), Refused> {
     let bytes = input.take(column.len)?;
     let bytes = if column.spec & DEFLATED == 0 { Cow::Borrowed(bytes) } else { Cow::Owned(inflate(bytes, budget)?) };
     let mut input = Reader::new(&bytes);
     let mut rows = 0_u64;
+    let limit = match column.spec & !DEFLATED {
+        ACTIONS if ops => MAX_ACTION + 1,
+        spec if spec & 0b111 == ACTOR => actors,
+        _ => u64::MAX,
+    };
     match column.spec & 0b111 {
         // Booleans: lengths of runs, of false and true in turn.
         4 => {
@@ -141,7 +168,7 @@ fn check_column(input: &mut Reader<'_>, column: Column, budget: &mut usize) -> R
                 match input.sleb()? {
                     0 => rows = rows.saturating_add(input.uleb()?),
                     run @ 1.. => {
-                        value(&mut input, kind)?;
+                        value(&mut input, kind, limit)?;
                         rows = rows.saturating_add(run.unsigned_abs());
                     }
                     literals => {
@@ -150,7 +177,7 @@ fn check_column(input: &mut Reader<'_>, column: Column, budget: &mut usize) -> R
                             return Err("column ends early".into());
                         }
                         for _ in 0..count {
-                            value(&mut input, kind)?;
+                            value(&mut input, kind, limit)?;
                         }
                         rows = rows.saturating_add(count);
                     }
@@ -161,10 +188,13 @@ fn check_column(input: &mut Reader<'_>, column: Column, budget: &mut usize) -> R
     charge(budget, rows.saturating_mul(ROW_BYTES))
 }
 
-fn value(input: &mut Reader<'_>, kind: u64) -> Result<(), Refused> {
+fn value(input: &mut Reader<'_>, kind: u64, limit: u64) -> Result<(), Refused> {
     match kind {
         3 => input.sleb().map(|_| ()),
         5 => input.prefixed().map(|_| ()),
-        _ => input.uleb().map(|_| ()),
+        _ => match input.uleb()? {
+            number if number < limit => Ok(()),
+            _ => Err("unknown actor or action".into()),
+        },
     }
 }

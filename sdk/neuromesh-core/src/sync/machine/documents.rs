@@ -4,7 +4,7 @@
 //! has some content, and content only from storage or from a peer. So the genesis comes from a peer as well: a
 //! connection inside the machine that is allowed nothing until a document needs its beginning.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use automerge::{
     ActorId, Automerge, ChangeHash, PatchLog,
@@ -19,12 +19,13 @@ use samod_core::{
 };
 use serde_json::{Map, Value};
 
-use crate::{TaskId, Timestamp};
+use crate::{PeerId, TaskId, Timestamp};
 
 use super::{GENESIS_PEER, Limits, Output, StoreFailure, StoreOp, Sync, SyncError, Work, is_put, unix};
 use crate::sync::{
     genesis::{self, Genesis},
-    guard, json,
+    guard::{self, Known},
+    json,
     outbox::Outbox,
 };
 
@@ -39,8 +40,10 @@ pub(super) struct Document {
     pub(super) stored_bytes: usize,
     /// Loads under way.
     loads: BTreeSet<TaskId>,
-    queued: usize,
-    queued_bytes: usize,
+    /// Messages of peers that wait for the load.
+    inbox: VecDeque<(PeerId, Vec<u8>)>,
+    inbox_bytes: usize,
+    known: Known,
     name: Option<String>,
     open: bool,
     opening: Vec<Opening>,
@@ -66,8 +69,9 @@ impl Document {
             changed: false,
             stored_bytes: 0,
             loads: BTreeSet::new(),
-            queued: 0,
-            queued_bytes: 0,
+            inbox: VecDeque::new(),
+            inbox_bytes: 0,
+            known: Known::default(),
             name: None,
             open: false,
             opening: Vec::new(),
@@ -83,11 +87,23 @@ impl Document {
         !self.loads.is_empty()
     }
 
-    /// Counts a message that waits for the load; whether it may.
-    pub(super) fn may_queue(&mut self, bytes: usize, limits: &Limits) -> bool {
-        self.queued += 1;
-        self.queued_bytes += bytes;
-        self.queued <= limits.waiting && self.queued_bytes <= limits.waiting_bytes
+    /// Keeps a message until the document is loaded; false when there are too many.
+    pub(super) fn queue(&mut self, peer: PeerId, bytes: Vec<u8>, limits: &Limits) -> bool {
+        self.inbox_bytes += bytes.len();
+        self.inbox.push_back((peer, bytes));
+        self.inbox.len() <= limits.waiting && self.inbox_bytes <= limits.waiting_bytes
+    }
+
+    /// Whether changes of a peer fit.
+    pub(super) fn check(&mut self, chunks: &[Vec<u8>]) -> Result<(), guard::Refused> {
+        self.known.check(self.actor.document(), chunks)
+    }
+
+    /// Forgets what waits for, or came from, a peer that is gone.
+    pub(super) fn forget(&mut self, gone: PeerId) {
+        self.outbox.forget(gone);
+        self.inbox.retain(|(peer, _)| *peer != gone);
+        self.inbox_bytes = self.inbox.iter().map(|(_, bytes)| bytes.len()).sum();
     }
 
     /// An operation of this document was issued.
@@ -204,9 +220,6 @@ impl Sync {
         let Some(document) = self.documents.get_mut(&actor) else { return result };
         document.loads.remove(&task);
         document.outbox.stored(task);
-        if document.loads.is_empty() {
-            (document.queued, document.queued_bytes) = (0, 0);
-        }
         if let StorageResult::LoadRange { values } = &mut result {
             values.retain(|key, value| match guard::check_stored(value, self.limits.unpacked_bytes) {
                 Ok(()) => true,
@@ -239,6 +252,14 @@ impl Sync {
             self.documents.iter().filter(|(_, document)| !document.opening.is_empty()).map(|(id, _)| *id).collect();
         for actor in opening {
             self.begin(now, actor);
+        }
+        let mut came = Vec::new();
+        for document in self.documents.values_mut().filter(|document| !document.is_loading()) {
+            came.extend(document.inbox.drain(..));
+            document.inbox_bytes = 0;
+        }
+        for (peer, bytes) in came {
+            self.on_message(now, peer, bytes);
         }
         for document in self.documents.values_mut() {
             self.sends.extend(document.outbox.sendable());

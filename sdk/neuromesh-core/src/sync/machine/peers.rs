@@ -52,7 +52,7 @@ impl Sync {
         let Some(link) = self.links.remove(&peer) else { return };
         self.connections.remove(&u32::from(link.connection));
         for document in self.documents.values_mut() {
-            document.outbox.forget(peer);
+            document.forget(peer);
         }
         self.sends.retain(|(to, _)| *to != peer);
         self.run(now, Work::ToHub(Box::new(HubEvent::connection_lost(link.connection)), None));
@@ -73,7 +73,7 @@ impl Sync {
         let Some(peer) = self.connections.remove(&connection) else { return };
         let link = self.links.remove(&peer);
         for document in self.documents.values_mut() {
-            document.outbox.forget(peer);
+            document.forget(peer);
         }
         if let Some(dialer) = link.and_then(|link| link.dialer) {
             self.work.push_back(Work::ToHub(Box::new(HubEvent::remove_dialer(dialer)), None));
@@ -92,25 +92,34 @@ impl Sync {
         match guard::inspect(&bytes, &self.limits) {
             Ok(Envelope::Connection) => {}
             Ok(Envelope::Unused) => return,
-            Ok(Envelope::Document { id, change_bytes }) => {
-                let Some(actor) = self.by_id.get(&id) else {
+            Ok(Envelope::Document { id, change_bytes, chunks }) => {
+                if !self.by_id.contains_key(&id) {
                     if self.documents.len() >= self.limits.documents {
                         tracing::warn!(%peer, document = %id, "too many documents; one more is refused");
                         return;
                     }
-                    return self.receive(now, link.connection, bytes);
-                };
-                let document = self.documents.get_mut(actor).expect("every actor has its document");
+                    self.command(now, HubEvent::search_for_doc(id.clone()));
+                }
+                let document = self.by_id.get(&id).and_then(|actor| self.documents.get_mut(actor));
+                let document = document.expect("a search starts the document's actor");
+                if document.is_loading() {
+                    // Its changes can only be examined beside those that are stored.
+                    if !document.queue(peer, bytes, &self.limits) {
+                        self.drop_peer(now, peer, "too many messages for a document that is being loaded".into());
+                    }
+                    return;
+                }
                 if change_bytes > 0 && document.stored_bytes + change_bytes > self.limits.document_bytes {
                     tracing::warn!(%peer, document = %id, "document too large; changes refused");
                     return;
                 }
-                if document.is_loading() && !document.may_queue(bytes.len(), &self.limits) {
-                    return self.drop_peer(now, peer, "too many messages for a document that is being loaded".into());
+                if let Err(refused) = document.check(&chunks) {
+                    return self.drop_peer(now, peer, format!("bad message: {refused}"));
                 }
             }
             Err(refused) => return self.drop_peer(now, peer, format!("bad message: {refused}")),
         }
+        let bytes = guard::without_flags(bytes, &self.limits);
         self.receive(now, link.connection, bytes);
     }
 

@@ -48,10 +48,8 @@ fn recorded() -> Vec<Vec<u8>> {
     net.run();
     let mut frames = Vec::new();
     peers.extend(net.peers.into_iter().map(|peer| peer.sync));
-    let mut inbox = vec![
-        (0, Input::Connected { peer: id(1), dialer: true }),
-        (1, Input::Connected { peer: id(0), dialer: false }),
-    ];
+    let mut inbox =
+        vec![(0, Input::Connected { peer: id(1), dialer: true }), (1, Input::Connected { peer: id(0), dialer: false })];
     let now = crate::Timestamp::from_millis(5);
     while !inbox.is_empty() {
         let (to, input) = inbox.remove(0);

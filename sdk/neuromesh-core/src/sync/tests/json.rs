@@ -24,7 +24,9 @@ fn arbitrary(rng: &mut ChaCha12Rng, depth: usize) -> Value {
         1 => json!(rng.random::<bool>()),
         2 => json!(rng.random_range(-3..3)),
         3 => json!(f64::from(rng.random_range(-3..3)) + 0.5),
-        4 => json!((0..rng.random_range(0..6)).map(|_| ['a', 'b', 'é', '🦀'][rng.random_range(0..4)]).collect::<String>()),
+        4 => json!(
+            (0..rng.random_range(0..6)).map(|_| ['a', 'b', 'é', '🦀'][rng.random_range(0..4)]).collect::<String>()
+        ),
         5 => {
             let mut list: Vec<Value> = (0..rng.random_range(0..6)).map(|_| arbitrary(rng, depth - 1)).collect();
             for item in &mut list {
@@ -40,7 +42,9 @@ fn arbitrary(rng: &mut ChaCha12Rng, depth: usize) -> Value {
 }
 
 fn map(rng: &mut ChaCha12Rng, depth: usize) -> Map<String, Value> {
-    (0..rng.random_range(0..5)).map(|_| (["a", "b", "c", "d"][rng.random_range(0..4)].to_owned(), arbitrary(rng, depth))).collect()
+    (0..rng.random_range(0..5))
+        .map(|_| (["a", "b", "c", "d"][rng.random_range(0..4)].to_owned(), arbitrary(rng, depth)))
+        .collect()
 }
 
 #[test]

@@ -95,6 +95,8 @@ fn three_peers_converge_through_disconnections_and_crashes() {
             net.connect(a, b);
         }
         net.run();
+        let dropped: Vec<_> = net.peers.iter().flat_map(|peer| &peer.dropped).collect();
+        assert!(dropped.is_empty(), "seed {seed}: {dropped:?}");
         assert_eq!(net.distinct_heads(NAME).len(), 1, "seed {seed}");
         let left = net.value(0, NAME);
         assert_eq!(left, net.value(1, NAME), "seed {seed}");

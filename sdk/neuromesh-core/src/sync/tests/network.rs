@@ -13,7 +13,6 @@ use crate::{
 
 /// One peer: its machine, its disk, and operations that the disk has not done yet.
 pub(super) struct Peer {
-    pub(super) id: PeerId,
     pub(super) sync: Sync,
     pub(super) disk: BTreeMap<Vec<String>, Vec<u8>>,
     pub(super) pending: VecDeque<(TaskId, StoreOp)>,
@@ -65,7 +64,6 @@ impl Network {
         for index in 0..peers {
             let sync = network.machine(index, 0);
             network.peers.push(Peer {
-                id: id(index),
                 sync,
                 disk: BTreeMap::new(),
                 pending: VecDeque::new(),
