@@ -63,7 +63,7 @@ export async function join(options: JoinOptions = {}): Promise<Mesh> {
     addEventListener("online", wake);
     if (addresses.length + servers.length > 0) {
       const nodes = () => addresses.length > 0 || found.size > 0;
-      await firstModels(mesh, asked, nodes, connectTimeout, signal);
+      await firstPeer(mesh, asked, nodes, connectTimeout, signal);
     }
     if (signal?.aborted) throw aborted(signal);
     return mesh;
@@ -75,40 +75,38 @@ export async function join(options: JoinOptions = {}): Promise<Mesh> {
 }
 
 /** Waits until a node has said what it has, no node is to be found, or time is up. */
-async function firstModels(
+async function firstPeer(
   mesh: Mesh,
   asked: Promise<void>,
   nodes: () => boolean,
   limit: number,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  let cleanUp = () => undefined as void;
-  const heard = new Promise<void>((resolve) => {
-    const check = async () => {
-      const models = await mesh.models();
-      if (models.some(({ holders }) => holders.length > 0)) resolve();
-    };
-    const offModels = mesh.on("models", () => void check());
-    const offPeer = mesh.on("peer", () => void check());
-    // Nobody answered the question for nodes, and none was given: nothing to wait for.
-    void asked.then(() => {
-      if (!nodes()) resolve();
-    });
-    const timer = setTimeout(resolve, limit);
-    const abort = () => {
-      resolve();
-    };
-    signal?.addEventListener("abort", abort);
-    cleanUp = () => {
-      offModels();
-      offPeer();
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", abort);
-    };
-    void check();
+  const done = new AbortController();
+  const { promise: heard, resolve } = withResolvers();
+  // A peer is shown once what it offers is known.
+  const off = mesh.on("peer", ({ peer }) => {
+    if (peer.connected) resolve();
   });
-  await heard;
-  cleanUp();
+  const timer = setTimeout(resolve, limit);
+  signal?.addEventListener("abort", resolve, { signal: done.signal });
+  // Nobody answered the question for nodes, and none was given: nothing to wait for.
+  void asked.then(() => {
+    if (!nodes()) resolve();
+  });
+  const known = await mesh.peers();
+  if (!known.some(({ connected }) => connected)) await heard;
+  off();
+  clearTimeout(timer);
+  done.abort();
+}
+
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = () => undefined as void;
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
 }
 
 async function compile(): Promise<WebAssembly.Module> {
