@@ -115,7 +115,8 @@ fn compare_text(embedder: &Embedder, case: &Fixture) -> Result<f32, String> {
     let [(_, tokens), (_, embedding)] = case.outputs.as_slice() else {
         return Err("the case needs tokens and an embedding".into());
     };
-    let found: Vec<i64> = (embedder.tokens(&case.text).map_err(|error| error.to_string())?).into_iter().map(i64::from).collect();
+    let found: Vec<i64> =
+        (embedder.tokens(&case.text).map_err(|error| error.to_string())?).into_iter().map(i64::from).collect();
     if Data::I64(found) != tokens.data {
         return Err("the tokens differ".into());
     }

@@ -13,7 +13,9 @@ pub enum LoadError {
         reason: String,
     },
     /// The file uses a version of the operator set, or a set, that the engine does not have.
-    #[error("the model needs operator set {domain:?} version {version}; supported is the default set from {oldest} to {newest}")]
+    #[error(
+        "the model needs operator set {domain:?} version {version}; supported is the default set from {oldest} to {newest}"
+    )]
     Opset {
         /// The set's domain; empty is ONNX's own.
         domain: String,

@@ -17,7 +17,7 @@
 //!   against [`Limits`] before it was made.
 //! - Shapes, axes and indices are checked here, before the tensor backend sees them: it panics on a mismatch.
 //! - Errors name the node, the operator and the reason.
-//! - Floating point tensors live in the backend; integers and booleans live on the host (see [`Value`](value)).
+//! - Floating point tensors live in the backend; integers and booleans live on the host (`value.rs` tells why).
 
 mod attribute;
 mod backend;

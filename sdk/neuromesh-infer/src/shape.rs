@@ -6,7 +6,8 @@ use crate::{Fault, limits::MAX_RANK};
 pub(crate) fn elements(shape: &[usize]) -> Option<usize> {
     // A zero makes the product zero whatever the rest is, but the rest must still be representable: later code multiplies
     // the sizes of parts of a shape.
-    let product = shape.iter().filter(|&&size| size != 0).try_fold(1usize, |product, &size| product.checked_mul(size))?;
+    let product =
+        shape.iter().filter(|&&size| size != 0).try_fold(1usize, |product, &size| product.checked_mul(size))?;
     // Byte counts and signed offsets must fit too.
     (product <= isize::MAX as usize / 16).then_some(if shape.contains(&0) { 0 } else { product })
 }

@@ -52,7 +52,8 @@ impl Embedder {
         max_tokens: usize,
         normalize: bool,
     ) -> Result<Self, TextError> {
-        if let Some(other) = model.inputs().iter().find(|spec| !INPUTS.contains(&spec.name.as_str()) && !spec.optional) {
+        if let Some(other) = model.inputs().iter().find(|spec| !INPUTS.contains(&spec.name.as_str()) && !spec.optional)
+        {
             return Err(TextError::Model(format!("it takes an input {:?}", other.name)));
         }
         let mut tokenizer = Tokenizer::from_bytes(tokenizer_json).map_err(tokenizer_error)?;

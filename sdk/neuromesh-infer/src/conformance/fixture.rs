@@ -65,7 +65,8 @@ impl Fixture {
 
     fn read(bytes: &mut &[u8]) -> Result<Self, String> {
         let length = u32::from_le_bytes(take(bytes, 4)?.try_into().map_err(|_| "no length")?);
-        let header: Header = serde_json::from_slice(take(bytes, length as usize)?).map_err(|error| error.to_string())?;
+        let header: Header =
+            serde_json::from_slice(take(bytes, length as usize)?).map_err(|error| error.to_string())?;
         let model = take(bytes, header.model)?.to_vec();
         let mut tensors = |list: Vec<Description>| -> Result<Vec<_>, String> {
             list.into_iter().map(|one| tensor(bytes, one)).collect()
@@ -85,9 +86,15 @@ impl Fixture {
 fn tensor(bytes: &mut &[u8], description: Description) -> Result<(String, Tensor), String> {
     let count = description.shape.iter().product::<usize>();
     let data = match description.r#type.as_str() {
-        "f32" => Data::F32(take(bytes, 4 * count)?.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect()),
-        "i64" => Data::I64(take(bytes, 8 * count)?.as_chunks().0.iter().map(|&eight| i64::from_le_bytes(eight)).collect()),
-        "i32" => Data::I32(take(bytes, 4 * count)?.as_chunks().0.iter().map(|&four| i32::from_le_bytes(four)).collect()),
+        "f32" => {
+            Data::F32(take(bytes, 4 * count)?.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect())
+        }
+        "i64" => {
+            Data::I64(take(bytes, 8 * count)?.as_chunks().0.iter().map(|&eight| i64::from_le_bytes(eight)).collect())
+        }
+        "i32" => {
+            Data::I32(take(bytes, 4 * count)?.as_chunks().0.iter().map(|&four| i32::from_le_bytes(four)).collect())
+        }
         "u8" => Data::U8(take(bytes, count)?.to_vec()),
         "i8" => Data::I8(take(bytes, count)?.iter().map(|&byte| byte as i8).collect()),
         "bool" => Data::Bool(take(bytes, count)?.iter().map(|&byte| byte != 0).collect()),

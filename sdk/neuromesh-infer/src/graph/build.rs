@@ -51,12 +51,9 @@ fn opset(model: &ModelProto) -> Result<i64, LoadError> {
     };
     match import.version {
         version if (OLDEST_OPSET..=NEWEST_OPSET).contains(&version) => Ok(version),
-        version => Err(LoadError::Opset {
-            domain: import.domain.clone(),
-            version,
-            oldest: OLDEST_OPSET,
-            newest: NEWEST_OPSET,
-        }),
+        version => {
+            Err(LoadError::Opset { domain: import.domain.clone(), version, oldest: OLDEST_OPSET, newest: NEWEST_OPSET })
+        }
     }
 }
 
@@ -153,7 +150,9 @@ impl Builder {
                 let attribute_name = attribute.name.clone();
                 match Attribute::decode(attribute)? {
                     Some(attribute) => attributes.0.push(attribute),
-                    None => return Err(refuse(format!("the kind of its attribute {attribute_name:?} is not supported"))),
+                    None => {
+                        return Err(refuse(format!("the kind of its attribute {attribute_name:?} is not supported")));
+                    }
                 }
             }
             let mut outputs = Vec::with_capacity(proto.output.len());

@@ -70,7 +70,8 @@ pub(crate) fn exp_negative(x: f32) -> f32 {
     let n = shifted - ROUND;
     // ln 2 in two parts, so that the difference is exact.
     let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
-    let p = 1.0 + r * (1.0 + r * (0.5 + r * (0.166_666_55 + r * (0.041_665_795 + r * (0.008_333_452 + r * 0.001_393_37)))));
+    let p =
+        1.0 + r * (1.0 + r * (0.5 + r * (0.166_666_55 + r * (0.041_665_795 + r * (0.008_333_452 + r * 0.001_393_37)))));
     let exponent = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32).wrapping_add(127);
     p * f32::from_bits((exponent << 23) as u32)
 }

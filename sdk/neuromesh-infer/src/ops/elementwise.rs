@@ -94,7 +94,9 @@ fn integer_power<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault
     let shape = broadcast_shape(&base.tensor.shape, &exponent_shape)?;
     call.charge(&shape, base.data_type)?;
     let power = |base: i64, exponent: f64| match exponent {
-        whole if whole >= 0.0 && whole <= f64::from(u32::MAX) && whole.fract() == 0.0 => base.wrapping_pow(whole as u32),
+        whole if whole >= 0.0 && whole <= f64::from(u32::MAX) && whole.fract() == 0.0 => {
+            base.wrapping_pow(whole as u32)
+        }
         exponent => (base as f64).powf(exponent) as i64,
     };
     let data = broadcast::zip(&base.tensor, &Host::new(exponent_shape, exponents), &shape, |base_value, exponent| {

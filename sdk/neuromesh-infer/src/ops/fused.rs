@@ -1,4 +1,4 @@
-//! Our own operators: what [`rewrite`](crate::rewrite) makes of several of ONNX's.
+//! Our own operators: what `rewrite.rs` makes of several of ONNX's.
 
 use std::sync::Arc;
 

@@ -212,7 +212,9 @@ pub(crate) fn split<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fa
     let lengths = lengths.map_err(|_| Fault::Value("a part is negative".into()))?;
     let total = lengths.iter().try_fold(0usize, |total, &length| total.checked_add(length));
     if lengths.len() != outputs || total != Some(size) {
-        return Err(Fault::Shape(format!("a dimension of {size} does not split into {lengths:?} for {outputs} outputs")));
+        return Err(Fault::Shape(format!(
+            "a dimension of {size} does not split into {lengths:?} for {outputs} outputs"
+        )));
     }
     let value = call.take(0)?;
     let mut results = Vec::with_capacity(outputs);

@@ -69,7 +69,8 @@ pub(crate) fn product<B: Backend>(
 pub(crate) fn gemm<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
     let alpha = call.attributes().float("alpha")?.unwrap_or(1.0);
     let beta = call.attributes().float("beta")?.unwrap_or(1.0);
-    let (transpose_a, transpose_b) = (call.attributes().flag("transA", false)?, call.attributes().flag("transB", false)?);
+    let (transpose_a, transpose_b) =
+        (call.attributes().flag("transA", false)?, call.attributes().flag("transB", false)?);
     let mut operand = |input: usize, transpose: bool| {
         let tensor = call.float(input)?;
         match (tensor.shape().num_dims(), transpose) {

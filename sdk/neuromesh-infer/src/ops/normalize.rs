@@ -73,9 +73,12 @@ pub(crate) fn layer_norm<B: Backend>(call: &mut Call<'_, B>, axis: usize) -> Res
     for input in 1..call.inputs.len() {
         if call.has(input) {
             let own = call.shape(input)?;
-            let leading = own.iter().take_while(|&&size| size == 1).count().min(own.len().saturating_sub(sizes.len() - axis));
+            let leading =
+                own.iter().take_while(|&&size| size == 1).count().min(own.len().saturating_sub(sizes.len() - axis));
             if own[leading..] != sizes[axis..] {
-                return Err(Fault::Unsupported(format!("{own:?} as scale or bias of {sizes:?} from dimension {axis} on")));
+                return Err(Fault::Unsupported(format!(
+                    "{own:?} as scale or bias of {sizes:?} from dimension {axis} on"
+                )));
             }
         }
     }

@@ -177,10 +177,11 @@ fn positions<T: Copy + PartialEq>(host: &Host<T>, axis: usize, last: bool, bette
     for block in 0..outer {
         for column in 0..inner {
             let at = |row: usize| host.data[(block * size + row) * inner + column];
-            let best = (1..size).fold(0, |best, row| match better(at(row), at(best)) || (last && at(row) == at(best)) {
-                true => row,
-                false => best,
-            });
+            let best =
+                (1..size).fold(0, |best, row| match better(at(row), at(best)) || (last && at(row) == at(best)) {
+                    true => row,
+                    false => best,
+                });
             found.push(best as i64);
         }
     }

@@ -36,7 +36,7 @@ fn normalized(view: &View<'_>, normal: ValueId) -> Option<(ValueId, f32)> {
     let squared = match view.only_by(square, "Pow") {
         Some(power) => {
             let [base, exponent] = pair(power)?;
-            (view.scalar(exponent)?.0 == 2.0).then_some(base)?
+            matches!(view.scalar(exponent)?, (2.0, 0 | 1)).then_some(base)?
         }
         None => {
             let [a, b] = pair(view.only_by(square, "Mul")?)?;

@@ -19,7 +19,8 @@ fn patterns_become_one_operator_and_look_alikes_stay() {
                 break;
             }
         }
-        let name = case.name.trim_start_matches("pattern-").trim_end_matches(|end: char| end == '-' || end.is_ascii_digit());
+        let name =
+            case.name.trim_start_matches("pattern-").trim_end_matches(|end: char| end == '-' || end.is_ascii_digit());
         let expected: &[&str] = match name {
             "gelu" => &["*Gelu"],
             "gelu-tanh" => &["*GeluTanh"],
