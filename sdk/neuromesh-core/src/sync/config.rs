@@ -25,7 +25,10 @@ pub struct Limits {
     pub value_bytes: usize,
     /// Nesting of one JSON value. What peers nest deeper reads as `null`.
     pub depth: usize,
-    /// Bytes that one document may take in storage, history included. Beyond, changes are refused, ours and others'.
+    /// Operations of one change: one for each character, element and member that is new or gone.
+    pub change_ops: usize,
+    /// Bytes of all changes of one document, which a new peer gets in one message. Beyond, our changes are refused;
+    /// others' are at one and a half times as much.
     pub document_bytes: usize,
     /// Bytes that one message may unpack to.
     pub unpacked_bytes: usize,
@@ -41,8 +44,9 @@ impl Default for Limits {
             documents: 4096,
             value_bytes: 16 * 1024 * 1024,
             depth: 64,
-            document_bytes: 32 * 1024 * 1024,
-            unpacked_bytes: 128 * 1024 * 1024,
+            change_ops: 1024 * 1024,
+            document_bytes: 24 * 1024 * 1024,
+            unpacked_bytes: 256 * 1024 * 1024,
             waiting: 1024,
             waiting_bytes: 2 * MAX_MESSAGE_BYTES,
         }

@@ -25,6 +25,12 @@ pub enum SyncError {
         limit: usize,
     },
     /// Nothing changed.
+    #[error("the change needs more than {limit} operations (one for each new character); make it in parts")]
+    TooMuchAtOnce {
+        /// The bound.
+        limit: usize,
+    },
+    /// Nothing changed.
     #[error("{limit} documents are open already")]
     TooManyDocuments {
         /// The bound.

@@ -170,7 +170,7 @@ fn check_sync(bytes: &[u8], limits: &Limits) -> Result<(Vec<Vec<u8>>, usize), Re
     let mut budget = limits.unpacked_bytes;
     for _ in 0..input.count(MAX_CHUNKS)? {
         let chunks = input.prefixed()?;
-        chunk::check_changes(chunks, &mut budget)?;
+        chunk::check_changes(chunks, &mut budget, limits.change_ops as u64)?;
         all.push(chunks.to_vec());
     }
     Ok((all, bytes.len() - input.rest().len()))

@@ -19,8 +19,6 @@ const MAX_ACTORS: u64 = 1 << 16;
 /// Parents of a change, heads of a document.
 const MAX_HASHES: u64 = 1 << 16;
 const MAX_COLUMNS: u64 = 64;
-/// Bytes charged for one row of a column.
-const ROW_BYTES: u64 = 4;
 /// The bit of a column's number that says that it is deflated.
 const DEFLATED: u64 = 0b1000;
 /// The type of a column that holds indices of actors.
@@ -30,21 +28,34 @@ const ACTIONS: u64 = 4 << 4 | 2;
 const MAX_ACTION: u64 = 7;
 
 /// Whether a value read from storage can be given to Automerge: a disk may fail too.
-pub fn check_stored(bytes: &[u8], unpacked_bytes: usize) -> Result<(), Refused> {
-    let mut budget = unpacked_bytes;
-    check(bytes, &mut budget)
+///
+/// # Errors
+/// [`Refused`] when it cannot. How much it holds is not bounded: it was ours.
+pub fn check_stored(bytes: &[u8]) -> Result<(), Refused> {
+    check(bytes, &mut Bounds { bytes: usize::MAX, rows: u64::MAX })
+}
+
+/// What chunks may unpack to.
+struct Bounds {
+    /// All of them together; taken from as it is used.
+    bytes: usize,
+    /// Each column.
+    rows: u64,
 }
 
 /// Checks chunks that hold one change each, and takes what they unpack to from `budget`.
-pub(super) fn check_changes(bytes: &[u8], budget: &mut usize) -> Result<(), Refused> {
+pub(super) fn check_changes(bytes: &[u8], budget: &mut usize, rows: u64) -> Result<(), Refused> {
     if bytes.get(8) == Some(&DOCUMENT) {
         return Err("a whole document where changes belong".into());
     }
-    check(bytes, budget)
+    let mut bounds = Bounds { bytes: *budget, rows };
+    check(bytes, &mut bounds)?;
+    *budget = bounds.bytes;
+    Ok(())
 }
 
-/// Checks one chunk, and takes what it unpacks to from `budget`.
-fn check(bytes: &[u8], budget: &mut usize) -> Result<(), Refused> {
+/// Checks one chunk, and takes what it unpacks to from `bounds`.
+fn check(bytes: &[u8], bounds: &mut Bounds) -> Result<(), Refused> {
     let mut input = Reader::new(bytes);
     if input.take(4)? != MAGIC {
         return Err("not an Automerge chunk".into());
@@ -52,31 +63,31 @@ fn check(bytes: &[u8], budget: &mut usize) -> Result<(), Refused> {
     input.take(4)?; // checksum
     let kind = input.byte()?;
     let body = input.prefixed()?;
-    charge(budget, body.len() as u64)?;
+    charge(bounds, body.len() as u64)?;
     match kind {
-        DOCUMENT => check_document(body, budget)?,
-        CHANGE => check_change(body, budget)?,
-        DEFLATED_CHANGE => check_change(&inflate(body, budget)?, budget)?,
+        DOCUMENT => check_document(body, bounds)?,
+        CHANGE => check_change(body, bounds)?,
+        DEFLATED_CHANGE => check_change(&inflate(body, bounds)?, bounds)?,
         _ => return Err("unknown kind of chunk".into()),
     }
     if input.is_empty() { Ok(()) } else { Err("something behind a chunk".into()) }
 }
 
-fn charge(budget: &mut usize, amount: u64) -> Result<(), Refused> {
-    let left = usize::try_from(amount).ok().and_then(|amount| budget.checked_sub(amount));
-    *budget = left.ok_or("unpacks to too much")?;
+fn charge(bounds: &mut Bounds, amount: u64) -> Result<(), Refused> {
+    let left = usize::try_from(amount).ok().and_then(|amount| bounds.bytes.checked_sub(amount));
+    bounds.bytes = left.ok_or("unpacks to too much")?;
     Ok(())
 }
 
-fn inflate(bytes: &[u8], budget: &mut usize) -> Result<Vec<u8>, Refused> {
+fn inflate(bytes: &[u8], bounds: &mut Bounds) -> Result<Vec<u8>, Refused> {
     let mut out = Vec::new();
-    let limit = *budget as u64;
-    DeflateDecoder::new(bytes).take(limit + 1).read_to_end(&mut out).map_err(|_| "bad deflate data")?;
-    charge(budget, out.len() as u64)?;
+    let limit = bounds.bytes as u64;
+    DeflateDecoder::new(bytes).take(limit.saturating_add(1)).read_to_end(&mut out).map_err(|_| "bad deflate data")?;
+    charge(bounds, out.len() as u64)?;
     Ok(out)
 }
 
-fn check_document(body: &[u8], budget: &mut usize) -> Result<(), Refused> {
+fn check_document(body: &[u8], bounds: &mut Bounds) -> Result<(), Refused> {
     let mut input = Reader::new(body);
     let actors = actors(&mut input)?;
     let heads = input.count(MAX_HASHES)?;
@@ -84,15 +95,15 @@ fn check_document(body: &[u8], budget: &mut usize) -> Result<(), Refused> {
     let changes = columns(&mut input)?;
     let ops = columns(&mut input)?;
     for column in changes {
-        check_column(&mut input, column, actors, false, budget)?;
+        check_column(&mut input, column, actors, false, bounds)?;
     }
     for column in ops {
-        check_column(&mut input, column, actors, true, budget)?;
+        check_column(&mut input, column, actors, true, bounds)?;
     }
     Ok(())
 }
 
-fn check_change(body: &[u8], budget: &mut usize) -> Result<(), Refused> {
+fn check_change(body: &[u8], bounds: &mut Bounds) -> Result<(), Refused> {
     let mut input = Reader::new(body);
     let parents = input.count(MAX_HASHES)?;
     input.take(parents as usize * 32)?;
@@ -109,7 +120,7 @@ fn check_change(body: &[u8], budget: &mut usize) -> Result<(), Refused> {
         if column.spec & DEFLATED != 0 {
             return Err("deflated column in a change".into());
         }
-        check_column(&mut input, column, actors, true, budget)?;
+        check_column(&mut input, column, actors, true, bounds)?;
     }
     Ok(())
 }
@@ -143,10 +154,10 @@ fn check_column(
     column: Column,
     actors: u64,
     ops: bool,
-    budget: &mut usize,
+    bounds: &mut Bounds,
 ) -> Result<(), Refused> {
     let bytes = input.take(column.len)?;
-    let bytes = if column.spec & DEFLATED == 0 { Cow::Borrowed(bytes) } else { Cow::Owned(inflate(bytes, budget)?) };
+    let bytes = if column.spec & DEFLATED == 0 { Cow::Borrowed(bytes) } else { Cow::Owned(inflate(bytes, bounds)?) };
     let mut input = Reader::new(&bytes);
     let mut rows = 0_u64;
     let limit = match column.spec & !DEFLATED {
@@ -185,7 +196,10 @@ fn check_column(
             }
         }
     }
-    charge(budget, rows.saturating_mul(ROW_BYTES))
+    if rows > bounds.rows {
+        return Err("unpacks to too many operations".into());
+    }
+    charge(bounds, rows)
 }
 
 fn value(input: &mut Reader<'_>, kind: u64, limit: u64) -> Result<(), Refused> {

@@ -21,6 +21,7 @@ const MAX_ORPHANS: usize = 4096;
 pub(in crate::sync) struct Known {
     heads: Vec<ChangeHash>,
     index: Index,
+    bytes: usize,
     orphans: Vec<Change>,
 }
 
@@ -96,6 +97,12 @@ impl Known {
         Ok(())
     }
 
+    /// Bytes of all changes of the document.
+    pub(in crate::sync) fn bytes(&mut self, doc: &Automerge) -> usize {
+        self.catch_up(doc);
+        self.bytes
+    }
+
     /// Brings the index up to what the document holds.
     fn catch_up(&mut self, doc: &Automerge) {
         let heads = doc.get_heads();
@@ -103,6 +110,7 @@ impl Known {
             return;
         }
         for change in doc.get_changes(&self.heads) {
+            self.bytes += change.raw_bytes().len();
             self.index.add(&change);
         }
         self.heads = heads;

@@ -36,8 +36,6 @@ pub(super) struct Document {
     pub(super) outbox: Outbox,
     /// Whether it reads differently than when the application was last told.
     pub(super) changed: bool,
-    /// Bytes in storage, roughly: compaction sets it back.
-    pub(super) stored_bytes: usize,
     /// Loads under way.
     loads: BTreeSet<TaskId>,
     /// Messages of peers that wait for the load.
@@ -67,7 +65,6 @@ impl Document {
             actor,
             outbox: Outbox::default(),
             changed: false,
-            stored_bytes: 0,
             loads: BTreeSet::new(),
             inbox: VecDeque::new(),
             inbox_bytes: 0,
@@ -96,7 +93,12 @@ impl Document {
 
     /// Whether changes of a peer fit.
     pub(super) fn check(&mut self, chunks: &[Vec<u8>]) -> Result<(), guard::Refused> {
-        self.known.check(self.actor.document(), chunks)
+        if chunks.is_empty() { Ok(()) } else { self.known.check(self.actor.document(), chunks) }
+    }
+
+    /// Bytes of all its changes.
+    pub(super) fn bytes(&mut self) -> usize {
+        self.known.bytes(self.actor.document())
     }
 
     /// Forgets what waits for, or came from, a peer that is gone.
@@ -108,11 +110,6 @@ impl Document {
 
     /// An operation of this document was issued.
     pub(super) fn on_store(&mut self, task: TaskId, op: &StoreOp) {
-        if let StoreOp::Put { key, value } = op {
-            // A snapshot holds all that was stored before.
-            let snapshot = key.get(1).is_some_and(|part| part == "snapshot");
-            self.stored_bytes = value.len() + if snapshot { 0 } else { self.stored_bytes };
-        }
         if is_put(op) {
             self.outbox.put(task);
         } else if !matches!(op, StoreOp::Delete { .. }) {
@@ -140,7 +137,8 @@ impl Sync {
 
     fn try_open(&mut self, now: Timestamp, request: u64, name: String, init: Value) -> Result<(), SyncError> {
         genesis::check_name(&name)?;
-        json::check(&init, self.limits.depth, self.limits.value_bytes)?;
+        // It is made of at most as many operations as bytes are counted.
+        json::check(&init, self.limits.depth, self.limits.value_bytes.min(self.limits.change_ops))?;
         let Value::Object(init) = init else { return Err(SyncError::NotAnObject) };
         let id = genesis::document_id(&name);
         if !self.by_id.contains_key(&id) {
@@ -172,12 +170,12 @@ impl Sync {
         at: &[String],
         value: &Value,
     ) -> Result<(), SyncError> {
-        let Limits { depth, value_bytes, document_bytes, .. } = self.limits;
+        let Limits { depth, value_bytes, document_bytes, change_ops, .. } = self.limits;
         let map = json::check(value, depth, value_bytes)?;
         let actor_id = self.names.get(&name).and_then(|id| self.by_id.get(id)).copied();
         let document = actor_id.and_then(|actor| self.documents.get_mut(&actor)).filter(|document| document.open);
         let (Some(actor_id), Some(document)) = (actor_id, document) else { return Err(SyncError::NotOpen { name }) };
-        if document.stored_bytes > document_bytes {
+        if document.bytes() > document_bytes {
             return Err(SyncError::TooLarge { limit: document_bytes });
         }
         let mut hashes = Vec::with_capacity(at.len());
@@ -198,7 +196,9 @@ impl Sync {
         });
         let author = author.clone();
         let seconds = i64::try_from(now.as_millis() / 1000).unwrap_or(i64::MAX);
-        let made = document.actor.with_document(unix(now), |doc| apply(doc, author, &hashes, map, depth, seconds));
+        let made = document
+            .actor
+            .with_document(unix(now), |doc| apply(doc, author, &hashes, map, (depth, change_ops), seconds));
         let made = made.map_err(|error| SyncError::Document(error.to_string()))?;
         let new_heads = made.value.map(|made| made.map_or_else(|| at.to_vec(), |hash| vec![hash.to_string()]));
         self.take_document_results(actor_id, made.actor_result);
@@ -221,7 +221,7 @@ impl Sync {
         document.loads.remove(&task);
         document.outbox.stored(task);
         if let StorageResult::LoadRange { values } = &mut result {
-            values.retain(|key, value| match guard::check_stored(value, self.limits.unpacked_bytes) {
+            values.retain(|key, value| match guard::check_stored(value) {
                 Ok(()) => true,
                 Err(error) => {
                     tracing::error!(%key, %error, "stored part of a document is damaged; it is left out");
@@ -362,7 +362,7 @@ fn apply(
     author: ActorId,
     heads: &[ChangeHash],
     map: &Map<String, Value>,
-    depth: usize,
+    (depth, max_ops): (usize, usize),
     seconds: i64,
 ) -> Result<Option<ChangeHash>, SyncError> {
     let refused = |error: String| SyncError::Document(error);
@@ -378,6 +378,10 @@ fn apply(
         Ok(()) if tx.pending_ops() == 0 => {
             tx.rollback();
             Ok(None)
+        }
+        Ok(()) if tx.pending_ops() > max_ops => {
+            tx.rollback();
+            Err(SyncError::TooMuchAtOnce { limit: max_ops })
         }
         Ok(()) => Ok(tx.commit_with(CommitOptions::default().with_time(seconds)).0),
         Err(error) => {

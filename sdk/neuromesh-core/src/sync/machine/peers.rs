@@ -109,7 +109,7 @@ impl Sync {
                     }
                     return;
                 }
-                if change_bytes > 0 && document.stored_bytes + change_bytes > self.limits.document_bytes {
+                if change_bytes > 0 && document.bytes() + change_bytes > self.limits.document_bytes / 2 * 3 {
                     tracing::warn!(%peer, document = %id, "document too large; changes refused");
                     return;
                 }

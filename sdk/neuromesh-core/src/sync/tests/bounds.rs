@@ -47,6 +47,18 @@ fn values_and_documents_are_bounded() {
     let request = net.edit(0, NAME, |value| value["text"] = json!("x".repeat(100_000)));
     net.run();
     assert_eq!(net.peers[0].done[&request], Err(SyncError::TooLarge { limit: 100_000 }));
+    let half = |net: &mut Network| {
+        net.edit(0, NAME, |value| {
+            let more = value["text"].as_str().unwrap_or_default().to_owned() + &"y".repeat(40_000);
+            value["text"] = json!(more);
+        })
+    };
+    let mut requests = Vec::new();
+    for _ in 0..2 {
+        requests.push(half(&mut net));
+        net.run();
+    }
+    assert!(requests.iter().all(|request| net.peers[0].done[request].is_ok()));
     // A peer with more documents does not crowd this one out.
     for n in 0..2 {
         net.open(1, &format!("theirs {n}"), json!({}));
@@ -56,6 +68,30 @@ fn values_and_documents_are_bounded() {
     net.edit(0, NAME, |value| value["n"] = json!(1));
     net.run();
     assert_eq!(net.value(0, NAME)["n"], 1);
+}
+
+#[test]
+fn changes_and_histories_are_bounded() {
+    let limits = Limits { change_ops: 1000, document_bytes: 20_000, ..Limits::default() };
+    let mut net = Network::with_limits(5, 2, limits);
+    net.connect(0, 1);
+    for index in 0..2 {
+        net.open(index, NAME, json!({ "text": "" }));
+    }
+    net.run();
+    let request = net.edit(0, NAME, |value| value["text"] = json!("x".repeat(1001)));
+    net.run();
+    assert_eq!(net.peers[0].done[&request], Err(SyncError::TooMuchAtOnce { limit: 1000 }));
+    assert_eq!(net.value(0, NAME)["text"], "");
+    let mut refused = 0;
+    for n in 0..200 {
+        let request = net.edit(0, NAME, |value| value["text"] = json!(format!("{n}").repeat(100)));
+        net.run();
+        refused += usize::from(net.peers[0].done[&request] == Err(SyncError::TooLarge { limit: 20_000 }));
+    }
+    assert!((1..200).contains(&refused), "{refused} refused");
+    // What was taken reached the other, who is at its bound as well.
+    assert!(net.peers.iter().all(|peer| peer.dropped.is_empty()));
 }
 
 #[test]
