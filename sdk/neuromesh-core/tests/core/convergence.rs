@@ -35,7 +35,7 @@ fn the_sides_of_a_partition_forget_each_other_and_meet_again() {
         all_know(&mut world, &ids, secs(30), |_| true).expect("all know all");
         let (left, right) = ids.split_at(12);
         world.partition(&[left, right]);
-        world.run_for(secs(50));
+        world.run_for(secs(30));
         for who in left {
             assert!(right.iter().all(|id| world.machine(who).mesh.peer(id).is_none()), "forgotten");
         }
@@ -70,7 +70,7 @@ fn a_crashed_node_is_forgotten_by_all() {
     let (mut world, ids) = crowd(40, 24, lossy());
     all_know(&mut world, &ids, secs(30), |_| true).expect("all know all");
     world.crash(&ids[0]);
-    world.run_for(secs(60));
+    world.run_for(secs(30));
     for who in &ids[1..] {
         assert!(world.machine(who).mesh.peer(&ids[0]).is_none(), "still known to {who}");
     }
