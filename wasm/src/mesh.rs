@@ -29,6 +29,9 @@ struct JoinConfig {
     addresses: Vec<String>,
     #[serde(default = "default_store")]
     store_name: String,
+    /// Which of the site's open tabs this is: they share their documents, and each is a peer of its own.
+    #[serde(default)]
+    slot: u32,
     #[serde(default)]
     agent: Option<String>,
 }
@@ -52,7 +55,7 @@ impl WasmMesh {
         let config: JoinConfig =
             serde_wasm_bindgen::from_value(config).map_err(|error| invalid(&format!("join: {error}")))?;
         let docs = IndexedDbDocStore::open(&config.store_name).await.map_err(|error| to_js(&error.into()))?;
-        let key = identity(&docs).await.map_err(|error| to_js(&error))?;
+        let key = identity(&docs, config.slot).await.map_err(|error| to_js(&error))?;
         let host = Rc::new(host);
         let dial = config.addresses.iter().map(|address| {
             address.parse().map_err(|error| invalid(&format!("node address {address:?}: {error}")))
@@ -193,8 +196,8 @@ async fn forward(
 }
 
 /// The tab's identity: kept with the documents, made on the first visit.
-async fn identity(docs: &IndexedDbDocStore) -> Result<[u8; 32], Error> {
-    let key = vec![IDENTITY.to_owned()];
+async fn identity(docs: &IndexedDbDocStore, slot: u32) -> Result<[u8; 32], Error> {
+    let key = vec![IDENTITY.to_owned(), slot.to_string()];
     if let Some(stored) = docs.load(key.clone()).await?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
         return Ok(stored);
     }
