@@ -98,6 +98,9 @@ pub trait BlobWriter: MaybeSend {
 /// A key of a [`DocStore`]: parts, none of them empty, none with a NUL character.
 pub type Key = Vec<String>;
 
+/// Keys and what is stored there, in the order of the keys.
+pub type Entries = Vec<(Key, Vec<u8>)>;
+
 /// One change of a [`DocStore`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreChange {
@@ -121,7 +124,7 @@ pub trait DocStore: MaybeSend + MaybeSync {
     fn load(&self, key: Key) -> BoxFuture<'_, Result<Option<Vec<u8>>>>;
 
     /// Everything whose key begins with the parts of `prefix`, in the order of the keys; all with an empty prefix.
-    fn load_range(&self, prefix: Key) -> BoxFuture<'_, Result<Vec<(Key, Vec<u8>)>>>;
+    fn load_range(&self, prefix: Key) -> BoxFuture<'_, Result<Entries>>;
 
     /// Makes all `changes` in order, or none: durable (through a power cut) when this resolves.
     fn commit(&self, changes: Vec<StoreChange>) -> BoxFuture<'_, Result<()>>;

@@ -7,7 +7,7 @@ use std::{
 
 use neuromesh_core::{Digest, ids::DigestWriter};
 
-use super::{BlobStore, BlobWriter, DocStore, Key, Result, StorageError, StoreChange};
+use super::{BlobStore, BlobWriter, DocStore, Entries, Key, Result, StorageError, StoreChange};
 use crate::platform::BoxFuture;
 
 /// A [`DocStore`] in memory.
@@ -19,7 +19,7 @@ impl DocStore for MemoryDocStore {
         Box::pin(async move { Ok(lock(&self.0).get(&key).cloned()) })
     }
 
-    fn load_range(&self, prefix: Key) -> BoxFuture<'_, Result<Vec<(Key, Vec<u8>)>>> {
+    fn load_range(&self, prefix: Key) -> BoxFuture<'_, Result<Entries>> {
         Box::pin(async move {
             let values = lock(&self.0);
             let range = values.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));

@@ -5,7 +5,7 @@ use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{DomException, IdbDatabase, IdbFactory, IdbKeyRange, IdbObjectStore, IdbRequest, IdbTransaction};
 
-use super::{DocStore, Key, Result, StorageError, StoreChange};
+use super::{DocStore, Entries, Key, Result, StorageError, StoreChange};
 use crate::platform::BoxFuture;
 
 const VERSION: u32 = 1;
@@ -71,7 +71,7 @@ impl DocStore for IndexedDbDocStore {
         })
     }
 
-    fn load_range(&self, prefix: Key) -> BoxFuture<'_, Result<Vec<(Key, Vec<u8>)>>> {
+    fn load_range(&self, prefix: Key) -> BoxFuture<'_, Result<Entries>> {
         Box::pin(async move {
             let (_, store) = self.transaction("readonly")?;
             let from = text(&prefix);

@@ -7,7 +7,7 @@ use redb::{Database, Durability, ReadableDatabase, TableDefinition, TableError};
 use super::blocking;
 use crate::{
     platform::BoxFuture,
-    storage::{DocStore, Key, Result, StorageError, StoreChange},
+    storage::{DocStore, Entries, Key, Result, StorageError, StoreChange},
 };
 
 /// Keys are their parts, each ended by a NUL: no part of one is a beginning of another, and the order is that of the parts.
@@ -44,7 +44,7 @@ impl RedbDocStore {
         }
     }
 
-    fn range_from(database: &Database, prefix: &str) -> std::result::Result<Vec<(Key, Vec<u8>)>, redb::Error> {
+    fn range_from(database: &Database, prefix: &str) -> std::result::Result<Entries, redb::Error> {
         let read = database.begin_read()?;
         let table = match read.open_table(VALUES) {
             Ok(table) => table,
@@ -85,7 +85,7 @@ impl DocStore for RedbDocStore {
         Box::pin(blocking(move || Self::load_from(&database, &text(&key)).map_err(failed)))
     }
 
-    fn load_range(&self, prefix: Key) -> BoxFuture<'_, Result<Vec<(Key, Vec<u8>)>>> {
+    fn load_range(&self, prefix: Key) -> BoxFuture<'_, Result<Entries>> {
         let database = self.0.clone();
         Box::pin(blocking(move || Self::range_from(&database, &text(&prefix)).map_err(failed)))
     }
