@@ -15,7 +15,7 @@
 //!   documents opened offline merge.
 //! - [`json`]: a change is a whole new JSON value at the heads at which it was read; the difference becomes operations
 //!   (strings merge by character, lists by element), so that what others changed meanwhile is merged, not undone.
-//! - [`outbox`]: what was learned is stored before any peer hears of it, and before the application is told so.
+//! - `outbox`: what was learned is stored before any peer hears of it, and before the application is told so.
 //!
 //! Every document is shared with every connected peer: a node without an application relays what tabs write.
 
