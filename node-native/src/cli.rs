@@ -22,7 +22,14 @@ use out::{Failure, Out};
 
 /// Run neural models where it is best: here, on another node, or in a browser tab.
 #[derive(Debug, Parser)]
-#[command(name = "neuromesh", version, about, propagate_version = true, subcommand_required = true, max_term_width = 110)]
+#[command(
+    name = "neuromesh",
+    version,
+    about,
+    propagate_version = true,
+    subcommand_required = true,
+    max_term_width = 110
+)]
 pub struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -66,6 +73,11 @@ impl NodeUrl {
     }
 }
 
+/// What a node tells unless told otherwise; the documents' machinery warns of connections that simply ended.
+const NODE_LOGS: &str = "info,libp2p_swarm=warn,samod_core=error";
+/// What other commands tell.
+const COMMAND_LOGS: &str = "warn,samod_core=error";
+
 /// What a command works with.
 struct Context {
     config: Config,
@@ -97,7 +109,7 @@ async fn execute(cli: Cli, out: Out) -> Result<(), Failure> {
         _ => NodeArgs::default(),
     };
     let config = Config::resolve(&cli.global, &node_args).map_err(Failure::other)?;
-    let usual = if matches!(cli.command, Command::Up(_)) { "info" } else { "warn" };
+    let usual = if matches!(cli.command, Command::Up(_)) { NODE_LOGS } else { COMMAND_LOGS };
     logs::start(config.log_level.as_deref().unwrap_or(usual), config.log_format).map_err(Failure::other)?;
     if let Command::Plugins(command) = cli.command {
         return plugins::execute(&command, out);

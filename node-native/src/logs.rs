@@ -1,5 +1,7 @@
 //! Log lines, to standard error.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
@@ -18,7 +20,8 @@ pub struct LogError {
 /// [`LogError`].
 pub fn start(level: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(level).map_err(|source| LogError { text: level.to_owned(), source })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colors = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colors).with_writer(std::io::stderr);
     // Only a second call fails, in tests that start many nodes.
     let _ = match format {
         LogFormat::Text => lines.try_init(),

@@ -115,8 +115,7 @@ impl Import {
         let invalid = |path: &Path, reason: String| ImportError::Invalid { path: path.to_owned(), reason };
         let manifest_path = path.join("manifest.json");
         let mut bytes = small(&manifest_path, MAX_MANIFEST_BYTES)?;
-        let mut manifest =
-            Manifest::from_json(&bytes).map_err(|error| invalid(&manifest_path, error.to_string()))?;
+        let mut manifest = Manifest::from_json(&bytes).map_err(|error| invalid(&manifest_path, error.to_string()))?;
         if let Some(name) = name.filter(|name| *name != manifest.name) {
             name.clone_into(&mut manifest.name);
             bytes = manifest.to_json();
@@ -154,7 +153,11 @@ impl Import {
             None => {
                 let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
                 let name = stem.replace(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')), "-");
-                if is_model_name(&name) { name } else { return Err(invalid("give the model a name: --name NAME".into())) }
+                if is_model_name(&name) {
+                    name
+                } else {
+                    return Err(invalid("give the model a name: --name NAME".into()));
+                }
             }
         };
         let (digest, size) = digest(path)?;
@@ -162,7 +165,9 @@ impl Import {
         if size <= CHECKED {
             let bytes = fs::read(path).map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
             let model = infer::Model::load(bytes.into(), &infer::Limits::default()).map_err(|error| {
-                invalid(format!("not an ONNX graph that this engine runs: {error} (a folder with manifest.json works too)"))
+                invalid(format!(
+                    "not an ONNX graph that this engine runs: {error} (a folder with manifest.json works too)"
+                ))
             })?;
             weights = model.weight_bytes();
         }

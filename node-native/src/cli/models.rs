@@ -85,7 +85,10 @@ async fn remove(context: &Context, name: &str) -> Result<(), Failure> {
         }
     };
     if !removed {
-        return Err(Failure::new("ModelNotFound", format!("this node has no model {name:?}; see `neuromesh models list`")));
+        return Err(Failure::new(
+            "ModelNotFound",
+            format!("this node has no model {name:?}; see `neuromesh models list`"),
+        ));
     }
     context.out.print(&json!({"name": name, "removed": true}), || format!("removed {name}"));
     Ok(())

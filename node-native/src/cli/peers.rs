@@ -7,7 +7,8 @@ use super::{Context, Failure, NodeUrl};
 pub(super) async fn execute(context: &Context, node: &NodeUrl) -> Result<(), Failure> {
     let Some(client) = node.client(&context.data).await? else {
         let folder = context.data.path().display();
-        let text = format!("no node runs on data folder {folder}; start one with `neuromesh up`, or name one with --node URL");
+        let text =
+            format!("no node runs on data folder {folder}; start one with `neuromesh up`, or name one with --node URL");
         return Err(Failure::new("NoNode", text));
     };
     let answer = client.get("/v1/peers").await?;

@@ -23,7 +23,8 @@ const CHUNK: usize = 1 << 20;
 
 /// Lets only those in who could read the token file, in constant time.
 pub(super) async fn authorize(token: Arc<str>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let given =
+        request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     let same = given.is_some_and(|given| {
         given.len() == token.len() && given.iter().zip(token.as_bytes()).fold(0, |all, (a, b)| all | (a ^ b)) == 0
     });

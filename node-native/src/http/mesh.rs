@@ -38,8 +38,7 @@ pub(super) async fn run(State(api): State<Arc<Api>>, request: Request) -> Result
         .map_err(|_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Busy", "too many requests; try again"))?
         .expect("the semaphore is never closed");
     let bytes = read(request).await?;
-    let body: RunBody =
-        serde_json::from_slice(&bytes).map_err(|error| ApiError::invalid(format!("body: {error}")))?;
+    let body: RunBody = serde_json::from_slice(&bytes).map_err(|error| ApiError::invalid(format!("body: {error}")))?;
     drop(bytes);
     let mut request = body.into_request().map_err(|error| ApiError::invalid(error.to_string()))?;
     request.input.validate().map_err(|error| ApiError::invalid(error.to_string()))?;

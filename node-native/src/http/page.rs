@@ -61,15 +61,19 @@ fn is_hashed(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     let Some((stem, _)) = name.rsplit_once('.') else { return false };
     let hash = stem.rsplit_once(['-', '.']).map(|(_, hash)| hash).unwrap_or_default();
-    path.contains("/assets/") && hash.len() >= HASH && hash.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    path.contains("/assets/")
+        && hash.len() >= HASH
+        && hash.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 async fn plain(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
     let mesh = api.mesh()?;
-    let addresses: String = mesh.addresses().await?.iter().map(|address| format!("<li><code>{address}</code>")).collect();
+    let addresses: String =
+        mesh.addresses().await?.iter().map(|address| format!("<li><code>{address}</code>")).collect();
     let models = mesh.models().await?;
     let models: String = models.iter().map(|model| format!("<li><code>{}</code>", model.name)).collect();
-    let models = if models.is_empty() { "<li>none yet: <code>neuromesh models add DIR</code>".to_owned() } else { models };
+    let models =
+        if models.is_empty() { "<li>none yet: <code>neuromesh models add DIR</code>".to_owned() } else { models };
     Ok(Html(format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>\
          <title>Neuromesh node</title><style>:root{{color-scheme:light dark;font:16px/1.5 system-ui}}\

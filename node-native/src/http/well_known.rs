@@ -100,9 +100,10 @@ mod tests {
     #[test]
     fn the_callers_name_for_the_node_comes_first() {
         let id = PeerId::from_public_key([7; 32]);
-        let listening: Vec<Multiaddr> = ["/ip4/10.0.0.5/tcp/4711/ws", "/ip4/127.0.0.1/tcp/9/ws", "/ip4/10.0.0.5/tcp/4710"]
-            .map(|text| format!("{text}/p2p/{id}").parse().expect("valid"))
-            .to_vec();
+        let listening: Vec<Multiaddr> =
+            ["/ip4/10.0.0.5/tcp/4711/ws", "/ip4/127.0.0.1/tcp/9/ws", "/ip4/10.0.0.5/tcp/4710"]
+                .map(|text| format!("{text}/p2p/{id}").parse().expect("valid"))
+                .to_vec();
         let of = |host: &str| addresses(&listening, host_of(host).as_ref(), id);
         assert_eq!(of("mesh.example.org:8080")[0], format!("/dns4/mesh.example.org/tcp/4711/ws/p2p/{id}"));
         assert_eq!(of("mesh.example.org:8080").len(), 4);

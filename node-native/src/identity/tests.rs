@@ -26,7 +26,9 @@ fn damage_is_told_and_nothing_is_overwritten() {
     let digit = good.find("seed\":\"").expect("a seed") + 7;
     let flipped = if &good[digit..=digit] == "0" { "1" } else { "0" };
     let bit = format!("{}{flipped}{}", &good[..digit], &good[digit + 1..]);
-    for bad in ["", "{}", &good[..40], &bit, "\0\0\0", &" ".repeat(9999), &good.replace("\"version\":1", "\"version\":9")] {
+    for bad in
+        ["", "{}", &good[..40], &bit, "\0\0\0", &" ".repeat(9999), &good.replace("\"version\":1", "\"version\":9")]
+    {
         fs::write(data.identity(), bad).expect("written");
         let error = Identity::open(&data).err().expect("refused");
         assert!(matches!(error, IdentityError::Damaged { .. }), "{error}");

@@ -69,7 +69,11 @@ impl Code {
     }
 
     fn compile(&self, bytes: &[u8]) -> Result<Compiled, PluginError> {
-        let invalid = |error: wasmtime::Error| PluginError::Invalid(format!("{error:#}"));
+        let invalid = |error: wasmtime::Error| {
+            // Wasmtime's words may be a dump of many lines.
+            let words = format!("{error:#}");
+            PluginError::Invalid(words.split_whitespace().collect::<Vec<_>>().join(" "))
+        };
         let component = Component::from_binary(&self.engine, bytes).map_err(invalid)?;
         let linked = self.linker.instantiate_pre(&component).map_err(invalid)?;
         PipelinePre::new(linked).map_err(invalid)

@@ -2,6 +2,9 @@
 
 use wit_component::ComponentEncoder;
 
+/// What every plugin exports.
+const ENTRY: &str = "run";
+
 /// A module cannot be made a component.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -17,9 +20,13 @@ pub struct PackError(String);
 /// Not such a module, or one that imports what no host offers.
 pub fn pack(module: &[u8]) -> Result<Vec<u8>, PackError> {
     let failed = |error: &dyn std::fmt::Display| PackError(error.to_string());
-    let mut encoder = ComponentEncoder::default()
-        .module(module)
-        .map_err(|error| failed(&format!("{error:#}")))?
-        .validate(true);
-    encoder.encode().map_err(|error| failed(&format!("{error:#}")))
+    let mut encoder =
+        ComponentEncoder::default().module(module).map_err(|error| failed(&format!("{error:#}")))?.validate(true);
+    let component = encoder.encode().map_err(|error| failed(&format!("{error:#}")))?;
+    let decoded = wit_component::decode(&component).map_err(|error| failed(&format!("{error:#}")))?;
+    let resolve = decoded.resolve();
+    let exports = |name: &str| {
+        resolve.worlds.iter().any(|(_, world)| world.exports.keys().any(|key| resolve.name_world_key(key) == name))
+    };
+    if exports(ENTRY) { Ok(component) } else { Err(failed(&format!("it does not export `{ENTRY}`"))) }
 }

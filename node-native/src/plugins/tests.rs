@@ -169,8 +169,10 @@ fn what_is_no_plugin_is_refused() {
         parse("(module)"),
         parse("(component)"),
         parse(r#"(component (import "wasi:clocks/wall-clock@0.2.0" (instance (export "now" (func)))))"#),
-        parse(r#"(component (core module $m (func (export "run"))) (core instance $i (instantiate $m))
-            (func (export "run") (canon lift (core func $i "run"))))"#),
+        parse(
+            r#"(component (core module $m (func (export "run"))) (core instance $i (instantiate $m))
+            (func (export "run") (canon lift (core func $i "run"))))"#,
+        ),
         vec![0; PluginLimits::default().component + 1],
     ] {
         let result = call(&sandbox, &bytes);
@@ -226,7 +228,7 @@ fn the_engine_sees_a_plugins_faults_as_job_errors() {
     let sandbox = sandbox();
     let files = BTreeMap::new();
     let input = SparseBytes::whole(Vec::new());
-    let mut run = |bytes: &[u8], cancel: &Cancel| {
+    let run = |bytes: &[u8], cancel: &Cancel| {
         let infer: &mut (dyn FnMut(NamedTensors) -> Result<NamedTensors, String> + Send) = &mut |_| Err(String::new());
         let call = PluginCall { component: Digest::of(bytes), bytes, input: &input, files: &files, infer, cancel };
         PluginHost::run(&sandbox, call)
@@ -267,9 +269,8 @@ fn a_plugin_reads_only_what_is_at_hand() {
             .map(|(offset, data)| Part { offset, data: data.to_vec() })
             .to_vec(),
     };
-    let run = |offset, len| {
-        call_with(&sandbox, &reading(offset, len), &input, &Cancel::new(), &mut |_| Err(String::new()))
-    };
+    let run =
+        |offset, len| call_with(&sandbox, &reading(offset, len), &input, &Cancel::new(), &mut |_| Err(String::new()));
     assert_eq!(run(0, 6).as_deref(), Ok("[1,22]"));
     assert_eq!(run(3, 2).as_deref(), Ok("22"));
     assert_eq!(run(98, 2).as_deref(), Ok("[]"));

@@ -164,6 +164,7 @@ fn a_model_runs_without_a_node() {
     assert!(ok, "{answer}");
     assert_eq!(crate::fixture::numbers(&answer), [2.0, -5.0]);
     assert_eq!(answer["receipt"]["model"], added["digest"]);
-    let text = neuromesh(folder.path()).args(["run", "doubling", "--input-json"]).arg(&input).output().expect("it runs");
+    let text =
+        neuromesh(folder.path()).args(["run", "doubling", "--input-json"]).arg(&input).output().expect("it runs");
     assert!(String::from_utf8_lossy(&text.stdout).contains("2.00000 -5.00000"), "{text:?}");
 }

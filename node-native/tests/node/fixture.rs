@@ -248,7 +248,8 @@ pub fn doubling_file(folder: &Path) -> PathBuf {
 pub fn double(values: &[f32]) -> Value {
     use base64::{Engine, prelude::BASE64_STANDARD};
     let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let tensor = json!({"name": "x", "dtype": "f32", "shape": [values.len()], "dataBase64": BASE64_STANDARD.encode(data)});
+    let tensor =
+        json!({"name": "x", "dtype": "f32", "shape": [values.len()], "dataBase64": BASE64_STANDARD.encode(data)});
     json!({"model": "doubling", "input": {"tensors": [tensor]}})
 }
 
@@ -272,14 +273,8 @@ pub fn model_folder(folder: &Path, name: &str, pipeline: Pipeline, files: &[(&st
         names.insert((*role).to_owned(), file.into());
         listed.push(ModelFile { role: (*role).into(), digest: Digest::of(bytes), size: bytes.len() as u64 });
     }
-    let manifest = Manifest {
-        format: 1,
-        name: name.into(),
-        pipeline,
-        files: listed,
-        memory: 1 << 20,
-        license: String::new(),
-    };
+    let manifest =
+        Manifest { format: 1, name: name.into(), pipeline, files: listed, memory: 1 << 20, license: String::new() };
     std::fs::write(path.join("manifest.json"), manifest.to_json()).expect("written");
     std::fs::write(path.join("files.json"), Value::Object(names).to_string()).expect("written");
     path

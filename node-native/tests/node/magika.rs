@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use neuromesh::Pipeline;
 use serde_json::{Value, json};
 
-use crate::fixture::{Node, doubling, json_of, model_folder};
+use crate::fixture::{Node, doubling, json_of, model_folder, raw};
 
 /// The folder that `make models` builds.
 fn magika() -> PathBuf {
@@ -41,7 +41,9 @@ fn files_get_the_packages_labels() {
         let answer = reply.json();
         assert_eq!(reply.status, 200, "{sample}: {answer}");
         let answer = &answer["output"]["json"];
-        for key in ["label", "group", "mime_type", "description", "is_text", "extensions", "model_label", "overwrite_reason"] {
+        for key in
+            ["label", "group", "mime_type", "description", "is_text", "extensions", "model_label", "overwrite_reason"]
+        {
             assert_eq!(answer[key], row[key], "{sample}: {key}");
         }
         let (score, expected) = (answer["score"].as_f64().expect("a number"), row["score"].as_f64().expect("a number"));
@@ -78,7 +80,11 @@ fn bad_plugins_are_contained_and_reported_while_others_go_on() {
     let bad = [
         ("looping", bad_plugin("(loop br 0) unreachable"), "ms"),
         ("trapping", bad_plugin("unreachable"), "unreachable"),
-        ("bombing", bad_plugin("(loop (br_if 0 (i32.ne (memory.grow (i32.const 9)) (i32.const -1)))) unreachable"), "memory"),
+        (
+            "bombing",
+            bad_plugin("(loop (br_if 0 (i32.ne (memory.grow (i32.const 9)) (i32.const -1)))) unreachable"),
+            "memory",
+        ),
         ("garbage", b"no component".to_vec(), "not a plugin"),
     ];
     for (name, plugin, _) in &bad {
@@ -111,4 +117,38 @@ fn bad_plugins_are_contained_and_reported_while_others_go_on() {
         assert!(answers > 0, "no good answer while the bad ones ran");
     });
     assert_eq!(node.run(&question(&python)).json()["output"]["json"]["label"], "python");
+}
+
+/// A request that never ends does not hold up the end of the node.
+#[test]
+fn a_running_plugin_does_not_hold_up_the_end() {
+    let mut node = Node::start(&[]);
+    let plugin = bad_plugin("(loop br 0) unreachable");
+    let pipeline = Pipeline::Plugin { head: 16, tail: 16 };
+    node.add(&model_folder(&node.data, "looping", pipeline, &[("graph", &doubling()), ("plugin", &plugin)]));
+    let mut body = question(b"x");
+    body["model"] = "looping".into();
+    let kept = node.keep_folder();
+    let url = node.url.clone();
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(move || {
+            let text = body.to_string();
+            let head = format!(
+                "POST /v1/run HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                text.len()
+            );
+            raw(&url, &[head.as_bytes(), text.as_bytes()].concat())
+        });
+        node.until("/v1/models", |answer| answer["models"][0]["loaded"] == true);
+        let began = std::time::Instant::now();
+        node.signal("INT");
+        let (code, _) = node.ended();
+        let took = began.elapsed();
+        assert_eq!(code, Some(0));
+        assert!(took.as_secs_f64() < 5.0, "stopped after {took:?}");
+        // Cut off, or told why; not answered.
+        let reply = asking.join().expect("no panic");
+        assert!(reply.is_none_or(|reply| reply.status >= 400));
+    });
+    drop(kept);
 }

@@ -22,7 +22,11 @@ fn two_nodes_given_an_address_form_one_mesh() {
         let answer = reply.json();
         assert_eq!(reply.status, 200, "{kind}: {answer}");
         assert_eq!(numbers(&answer), [42.0], "{kind}");
-        assert_eq!(answer["receipt"]["peer"], answer["route"]["peer"], "{kind}");
+        assert_eq!(
+            (&answer["receipt"]["peer"], &answer["route"]["peer"]),
+            (&json!(holder.id), &json!(holder.id)),
+            "{kind}"
+        );
         assert!(!answer["route"]["considered"].as_array().expect("a list").is_empty(), "{kind}");
 
         let (listed, ok) = json_of(asker.command().args(["peers"]));
@@ -44,7 +48,8 @@ fn each_given_the_others_address_is_one_mesh_too() {
     first.signal("INT");
     assert_eq!(first.ended().0, Some(0));
     let again = Node::start_on(&data, &["--peer", &second.address("/tcp")]);
-    again.until("/v1/peers", |answer| answer["peers"][0]["id"] == *second.id && answer["peers"][0]["connected"] == true);
+    again
+        .until("/v1/peers", |answer| answer["peers"][0]["id"] == *second.id && answer["peers"][0]["connected"] == true);
     second.until("/v1/peers", |answer| answer["peers"].to_string().contains(&again.id));
     drop(again);
     drop(kept);

@@ -74,7 +74,8 @@ fn what_is_no_model_is_refused_by_name() {
     fs::remove_file(path.join("graph.bin")).expect("removed");
     refused(&path, "graph.bin");
     let path = good();
-    for names in ["[]", "{}", r#"{"graph": "../good/graph.bin"}"#, r#"{"graph": "/etc/passwd"}"#, r#"{"graph": ".."}"#] {
+    for names in ["[]", "{}", r#"{"graph": "../good/graph.bin"}"#, r#"{"graph": "/etc/passwd"}"#, r#"{"graph": ".."}"#]
+    {
         fs::write(path.join("files.json"), names).expect("written");
         refused(&path, "files.json");
     }
@@ -99,8 +100,7 @@ fn a_killed_add_leaves_a_valid_store() {
     let data = folder.path().join("data");
     let graph = doubling();
     let ballast: Vec<u8> = (0..40_u32 << 20).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let model =
-        model_folder(folder.path(), "doubling", Pipeline::Tensors, &[("ballast", &ballast), ("graph", &graph)]);
+    let model = model_folder(folder.path(), "doubling", Pipeline::Tensors, &[("ballast", &ballast), ("graph", &graph)]);
     let blobs = data.join("blobs");
     let mut killed = 0;
     for point in 0.. {

@@ -62,9 +62,8 @@ impl Host for Recorded {
 
 fn fnv1a(tokens: &[i32]) -> String {
     let bytes = tokens.iter().flat_map(|token| u16::try_from(*token).expect("a token is 0 to 256").to_le_bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     format!("{hash:016x}")
 }
 
