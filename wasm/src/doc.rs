@@ -34,9 +34,9 @@ impl WasmDoc {
         Ok(object.into())
     }
 
-    /// Makes the content `value`, seen from the version `heads`: what others changed since then is kept. Resolves when
-    /// the change is stored.
-    pub async fn apply(&self, heads: JsValue, value: JsValue) -> Result<(), JsValue> {
+    /// Makes the content `value`, seen from the version `heads`: what others changed since then is kept. Resolves with
+    /// the new version when the change is stored.
+    pub async fn apply(&self, heads: JsValue, value: JsValue) -> Result<Vec<String>, JsValue> {
         let heads: Vec<String> =
             serde_wasm_bindgen::from_value(heads).map_err(|error| invalid(&format!("heads: {error}")))?;
         let value = serde_wasm_bindgen::from_value(value).map_err(|error| invalid(&format!("document: {error}")))?;

@@ -68,8 +68,7 @@ impl WasmEngine {
     #[wasm_bindgen(js_name = runTensors)]
     pub fn run_tensors(&self, digest: &str, tensors: JsValue) -> Result<JsValue, JsValue> {
         let tensors = tensors_from_js(&tensors)?;
-        let outputs =
-            self.model(digest)?.run_tensors(tensors, &Cancel::new()).map_err(|error| job_to_js(&error))?;
+        let outputs = self.model(digest)?.run_tensors(tensors, &Cancel::new()).map_err(|error| job_to_js(&error))?;
         Ok(tensors_to_js(&outputs))
     }
 
@@ -115,4 +114,3 @@ pub(crate) fn job_to_js(error: &JobError) -> JsValue {
     };
     named(name, &error.to_string())
 }
-

@@ -162,11 +162,7 @@ impl BlobStore for HostBlobs {
         })
     }
 
-    fn write<'a>(
-        &'a self,
-        digest: &'a Digest,
-        size: u64,
-    ) -> BoxFuture<'a, Result<Box<dyn BlobWriter>, StorageError>> {
+    fn write<'a>(&'a self, digest: &'a Digest, size: u64) -> BoxFuture<'a, Result<Box<dyn BlobWriter>, StorageError>> {
         Box::pin(async move {
             let writer = self.0.blob_begin(&digest.to_string(), size as f64).await;
             let writer = writer.map_err(|error| storage_error(&error))?.as_f64();

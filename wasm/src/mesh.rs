@@ -34,6 +34,9 @@ struct JoinConfig {
     slot: u32,
     #[serde(default)]
     agent: Option<String>,
+    /// Tabs of one browser share storage; each has a slot, and with it an identity, of its own.
+    #[serde(default)]
+    slot: u32,
 }
 
 fn default_store() -> String {
@@ -57,9 +60,10 @@ impl WasmMesh {
         let docs = IndexedDbDocStore::open(&config.store_name).await.map_err(|error| to_js(&error.into()))?;
         let key = identity(&docs, config.slot).await.map_err(|error| to_js(&error))?;
         let host = Rc::new(host);
-        let dial = config.addresses.iter().map(|address| {
-            address.parse().map_err(|error| invalid(&format!("node address {address:?}: {error}")))
-        });
+        let dial = config
+            .addresses
+            .iter()
+            .map(|address| address.parse().map_err(|error| invalid(&format!("node address {address:?}: {error}"))));
         let mut mesh_config = Config::new(key, Tier::Device);
         mesh_config.dial = dial.collect::<Result<_, _>>()?;
         if let Some(agent) = config.agent {

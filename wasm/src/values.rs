@@ -71,7 +71,8 @@ pub(crate) fn payload_from_js(value: &JsValue) -> Result<Payload, JsValue> {
 fn sparse_from_js(value: &JsValue) -> Result<SparseBytes, JsValue> {
     let len = number(value, "len")? as u64;
     let parts = items(&get(value, "parts")?, "parts", MAX_PARTS)?;
-    let parts = parts.iter().map(|part| Ok(Part { offset: number(part, "offset")? as u64, data: bytes(part, "data")? }));
+    let parts =
+        parts.iter().map(|part| Ok(Part { offset: number(part, "offset")? as u64, data: bytes(part, "data")? }));
     Ok(SparseBytes { len, parts: parts.collect::<Result<_, JsValue>>()? })
 }
 
@@ -84,7 +85,12 @@ pub(crate) fn tensors_from_js(value: &JsValue) -> Result<Vec<Tensor>, JsValue> {
             let dim = dim.as_f64().filter(|dim| dim.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(dim));
             dim.map(|dim| dim as u32).ok_or_else(|| invalid("a dimension is a whole number of at least 0"))
         });
-        Ok(Tensor { name: string(value, "name")?, dtype, shape: shape.collect::<Result<_, _>>()?, data: bytes(value, "data")? })
+        Ok(Tensor {
+            name: string(value, "name")?,
+            dtype,
+            shape: shape.collect::<Result<_, _>>()?,
+            data: bytes(value, "data")?,
+        })
     };
     items(value, "tensors", MAX_TENSORS)?.iter().map(tensor).collect()
 }

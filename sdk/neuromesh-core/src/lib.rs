@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod dialer;
 pub mod ids;
 pub mod mesh;
 pub mod model;

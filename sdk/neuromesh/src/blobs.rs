@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use futures::StreamExt;
 use libp2p::{Stream, StreamProtocol};
 use libp2p_stream::{Control, IncomingStreams};
 use neuromesh_core::{
     Digest, Manifest, PeerId,
     model::MAX_MANIFEST_BYTES,
-    wire::{BlobReply, BlobRequest, MAX_BLOB_CHUNK, MAX_BLOB_BYTES, MAX_BLOB_REQUEST_BYTES},
+    wire::{BlobReply, BlobRequest, MAX_BLOB_BYTES, MAX_BLOB_CHUNK, MAX_BLOB_REQUEST_BYTES},
 };
 use tokio::sync::{Semaphore, broadcast};
 
@@ -67,7 +67,7 @@ async fn serve_stream(mut stream: Stream, blobs: &dyn BlobStore) -> std::io::Res
             }
             _ => BlobReply::Missing,
         };
-        let frame = reply.encode();
+        let frame = reply.encode().map_err(std::io::Error::other)?;
         let write = frames::write(&mut stream, &frame);
         platform::timeout(STALL, write).await.unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into()))?;
     }

@@ -46,7 +46,8 @@ pub async fn list(docs: &dyn DocStore, blobs: &dyn BlobStore) -> Result<Vec<Inst
 /// # Errors
 /// [`ErrorKind::ModelInvalid`] for a bad manifest or missing files; storage errors.
 pub async fn install(docs: &dyn DocStore, blobs: &dyn BlobStore, manifest: &[u8]) -> Result<Installed, Error> {
-    let parsed = Manifest::from_json(manifest).map_err(|error| Error::new(ErrorKind::ModelInvalid, error.to_string()))?;
+    let parsed =
+        Manifest::from_json(manifest).map_err(|error| Error::new(ErrorKind::ModelInvalid, error.to_string()))?;
     for file in &parsed.files {
         if blobs.has(&file.digest).await?.is_none() {
             let text = format!("file {:?} ({}) is not in the store; add the files first", file.role, file.digest);

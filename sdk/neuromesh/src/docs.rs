@@ -30,12 +30,13 @@ const QUEUE: usize = 64;
 pub(crate) enum Event {
     Connected(PeerId),
     Disconnected(PeerId),
+    NotOpened(PeerId),
     LinkUp { peer: PeerId, link: u64, opened_here: bool, sender: mpsc::Sender<Vec<u8>> },
     LinkDown { peer: PeerId, link: u64 },
     Message { peer: PeerId, link: u64, bytes: Vec<u8> },
     Open { name: String, init: serde_json::Value, reply: oneshot::Sender<Result<watch::Receiver<u64>, Error>> },
     Value { name: String, reply: oneshot::Sender<Option<(Heads, serde_json::Value)>> },
-    Change { name: String, heads: Heads, value: serde_json::Value, reply: oneshot::Sender<Result<(), Error>> },
+    Change { name: String, heads: Heads, value: serde_json::Value, reply: oneshot::Sender<Result<Heads, Error>> },
     Close(oneshot::Sender<()>),
 }
 
@@ -78,11 +79,13 @@ impl Doc {
     }
 
     /// Makes the content `value`, as seen from the version `heads`: what others changed since then is merged, not
-    /// undone. Resolves when the change is stored; it then survives a crash and reaches every peer in the end.
+    /// undone. Resolves with the version that holds the change once it is stored: it then survives a crash and reaches
+    /// every peer in the end. Changes in a row go on from there, or from a fresh [`Doc::value`].
     ///
     /// # Errors
-    /// A value that is too large, too deep, or no object; storage errors: the change is then not made.
-    pub async fn change(&self, heads: Heads, value: serde_json::Value) -> Result<(), Error> {
+    /// A value that is too large, too deep, or no object: nothing changes. Storage errors: the change is kept in memory
+    /// and stored once storage works again; it is lost if this peer stops before.
+    pub async fn change(&self, heads: Heads, value: serde_json::Value) -> Result<Heads, Error> {
         let name = self.name.clone();
         self.docs.ask(|reply| Event::Change { name, heads, value, reply }).await?
     }
@@ -151,7 +154,7 @@ struct Task {
     store: Arc<dyn DocStore>,
     links: Links,
     opening: BTreeMap<u64, (String, oneshot::Sender<Result<watch::Receiver<u64>, Error>>)>,
-    changing: BTreeMap<u64, oneshot::Sender<Result<(), Error>>>,
+    changing: BTreeMap<u64, oneshot::Sender<Result<Heads, Error>>>,
     versions: BTreeMap<String, watch::Sender<u64>>,
     next_request: u64,
 }
@@ -189,11 +192,9 @@ impl Task {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Connected(peer) => self.links.connected(peer),
-            Event::Disconnected(peer) => {
-                if self.links.disconnected(&peer) {
-                    self.input(Input::Disconnected { peer });
-                }
-            }
+            // A stream that is up says itself when it ends; it may already belong to the peer's next connection.
+            Event::Disconnected(peer) => self.links.disconnected(&peer),
+            Event::NotOpened(peer) => self.links.not_opened(peer),
             Event::LinkUp { peer, link, opened_here, sender } => {
                 if self.links.up(peer, link, sender) {
                     self.input(Input::Disconnected { peer });
@@ -302,7 +303,7 @@ impl Task {
             }
             Output::ChangeDone { request, result } => {
                 if let Some(reply) = self.changing.remove(&request) {
-                    let _ = reply.send(result.map(|_| ()).map_err(Error::from));
+                    let _ = reply.send(result.map_err(Error::from));
                 }
             }
             Output::Changed { name } => {
@@ -330,9 +331,9 @@ impl Writes {
 
 impl From<SyncError> for Error {
     fn from(error: SyncError) -> Self {
-        let kind = match error {
-            SyncError::StorageFull(_) => ErrorKind::QuotaExceeded,
-            SyncError::Storage(_) => ErrorKind::Storage,
+        let kind = match &error {
+            SyncError::NotStored(failure) | SyncError::NotLoaded(failure) if failure.full => ErrorKind::QuotaExceeded,
+            SyncError::NotStored(_) | SyncError::NotLoaded(_) => ErrorKind::Storage,
             _ => ErrorKind::InvalidInput,
         };
         Self::new(kind, error.to_string())

@@ -2,11 +2,7 @@
 
 mod streams;
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::channel::oneshot;
 use neuromesh_core::{
@@ -228,9 +224,9 @@ impl Driver {
 
     /// Whether the mesh is closing and nothing is left to wait for.
     fn drained(&self) -> bool {
-        self.closing.as_ref().is_some_and(|(until, _)| {
-            (self.waiting.is_empty() && self.serving.is_empty()) || platform::now() >= *until
-        })
+        self.closing
+            .as_ref()
+            .is_some_and(|(until, _)| (self.waiting.is_empty() && self.serving.is_empty()) || platform::now() >= *until)
     }
 
     fn input(&mut self, input: Input) {
@@ -388,7 +384,6 @@ impl Driver {
                     let _ = reply.send(result.map_err(Error::from));
                 }
             }
-            _ => {}
         }
     }
 

@@ -12,13 +12,13 @@ use neuromesh_core::Digest;
 use crate::platform::{BoxFuture, MaybeSend, MaybeSync};
 
 pub mod conformance;
-mod memory;
 #[cfg(not(target_arch = "wasm32"))]
 #[path = "storage/native.rs"]
 mod imp;
 #[cfg(target_arch = "wasm32")]
 #[path = "storage/web.rs"]
 mod imp;
+mod memory;
 
 #[cfg(target_arch = "wasm32")]
 pub use imp::IndexedDbDocStore;

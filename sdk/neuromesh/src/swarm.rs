@@ -154,7 +154,8 @@ impl Behaviour {
             limits: connection_limits::Behaviour::new(limits),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
             identify: identify::Behaviour::new(
-                identify::Config::new("/neuromesh/1".into(), config.key.public()).with_agent_version(config.agent.clone()),
+                identify::Config::new("/neuromesh/1".into(), config.key.public())
+                    .with_agent_version(config.agent.clone()),
             ),
             gossipsub: gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Signed(config.key.clone()), gossip)
                 .map_err(|error| Error::new(ErrorKind::Network, error))?,
@@ -374,7 +375,7 @@ impl Task {
         }
     }
 
-    async fn notify(&self, notice: Notice) {
+    async fn notify(&mut self, notice: Notice) {
         let _ = self.notices.send(notice).await;
     }
 }
@@ -386,4 +387,3 @@ pub(crate) fn core_id(peer: &Libp2pId) -> Option<PeerId> {
 pub(crate) fn libp2p_id(peer: &PeerId) -> Option<Libp2pId> {
     Libp2pId::from_bytes(&peer.to_multihash()).ok()
 }
-

@@ -45,10 +45,15 @@ impl Links {
         self.open(peer, Duration::ZERO);
     }
 
-    /// True when a stream was up.
-    pub(super) fn disconnected(&mut self, peer: &PeerId) -> bool {
+    pub(super) fn disconnected(&mut self, peer: &PeerId) {
         self.connected.remove(peer);
-        self.up.remove(peer).is_some()
+    }
+
+    /// A stream could not be opened: again, as long as the peer is connected and has not opened one itself.
+    pub(super) fn not_opened(&mut self, peer: PeerId) {
+        if self.connected.contains(&peer) && !self.up.contains_key(&peer) {
+            self.open(peer, REOPEN);
+        }
     }
 
     /// True when it replaces another stream of that peer.
@@ -101,7 +106,10 @@ impl Links {
             match control.open_stream(id, PROTOCOL).await {
                 Ok(stream) => run(stream, peer, true, docs).await,
                 Err(OpenStreamError::UnsupportedProtocol(_)) => tracing::debug!(%peer, "peer does not sync documents"),
-                Err(error) => tracing::debug!(%peer, %error, "no sync stream"),
+                Err(error) => {
+                    tracing::debug!(%peer, %error, "no sync stream");
+                    docs.notify(Event::NotOpened(peer)).await;
+                }
             }
         });
     }

@@ -102,7 +102,9 @@ impl Shared {
             let output = prepared.run(job.input, plugins.as_deref(), &cancel)?;
             Ok(JobDone { output, load, service: watch.elapsed() })
         };
-        platform::blocking(work).await.unwrap_or_else(|| Err(JobError::Failed("the engine stopped unexpectedly".into())))
+        platform::blocking(work)
+            .await
+            .unwrap_or_else(|| Err(JobError::Failed("the engine stopped unexpectedly".into())))
     }
 
     async fn load(self: Arc<Self>, digest: Digest, manifest: &Manifest) -> Result<Arc<Prepared>, JobError> {
@@ -134,7 +136,9 @@ impl Shared {
         })
         .await
         .flatten()
-        .ok_or_else(|| JobError::Missing(format!("file {digest} does not match its digest; remove the model and add it again")))
+        .ok_or_else(|| {
+            JobError::Missing(format!("file {digest} does not match its digest; remove the model and add it again"))
+        })
     }
 
     fn loaded(&self) -> MutexGuard<'_, Loaded> {

@@ -13,7 +13,7 @@ pub fn to_engine(tensors: Vec<Tensor>) -> Result<NamedTensors, JobError> {
     tensors
         .into_iter()
         .map(|tensor| {
-            let shape = tensor.shape.iter().map(|dim| *dim as usize).collect();
+            let shape: Vec<usize> = tensor.shape.iter().map(|dim| *dim as usize).collect();
             let bytes = tensor.data;
             let data = match tensor.dtype {
                 DType::F32 => Data::F32(elements(&bytes, f32::from_le_bytes)),

@@ -45,7 +45,11 @@ pub fn sleep(duration: Duration) -> impl Future<Output = ()> + MaybeSend {
 }
 
 /// The time of day.
-#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the one place where native code asks for the time")]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the one place where native code asks for the time"
+)]
 pub fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))

@@ -3,7 +3,9 @@ use std::io;
 use libp2p::{
     PeerId, Transport,
     core::{muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
-    dns, identity::Keypair, noise, quic, swarm, tcp, websocket, yamux,
+    dns,
+    identity::Keypair,
+    noise, quic, swarm, tcp, websocket, yamux,
 };
 
 /// QUIC; WebSocket and TCP under Noise and yamux. WebSocket stands before TCP, which would take its addresses.

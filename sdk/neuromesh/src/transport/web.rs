@@ -3,7 +3,8 @@ use std::io;
 use libp2p::{
     PeerId, Transport,
     core::{muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
-    identity::Keypair, noise, swarm, websocket_websys, yamux,
+    identity::Keypair,
+    noise, swarm, websocket_websys, yamux,
 };
 
 /// WebSocket under Noise and yamux.
@@ -17,5 +18,7 @@ pub(crate) fn build(key: &Keypair) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>
 }
 
 pub(crate) fn swarm_config() -> swarm::Config {
-    swarm::Config::with_executor(wasm_bindgen_futures::spawn_local::<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>> as fn(_))
+    swarm::Config::with_executor(
+        wasm_bindgen_futures::spawn_local::<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>> as fn(_),
+    )
 }

@@ -1,0 +1,5 @@
+//! Real peers on loopback: libp2p, stores, engine, nothing replaced.
+
+mod documents;
+mod models;
+mod peers;
