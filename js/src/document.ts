@@ -1,6 +1,7 @@
 import { NeuromeshError, invalid, toError } from "./errors.js";
 import { Emitter } from "./events.js";
-import { toJson } from "./json.js";
+import { sameJson, toJson } from "./json.js";
+import type { Json } from "./types.js";
 import type { WasmDoc } from "./wasm/neuromesh.js";
 
 /** The most changes of one document that wait. */
@@ -57,8 +58,8 @@ export class MeshDocument<T extends object = Record<string, unknown>> {
   }
 
   /**
-   * Changes the document: `edit` gets a copy of the newest value to modify (or returns a new one), once, when the
-   * changes before it are stored. Resolves when this one is stored in this browser; rejects with nothing changed.
+   * Changes the document: `edit` gets a copy of the newest value to modify, once, when the changes before it are stored;
+   * what it returns does not matter. Resolves when this one is stored in this browser; rejects with nothing changed.
    */
   change(edit: (draft: T) => unknown): Promise<void> {
     if (typeof edit !== "function") return Promise.reject(invalid("change takes a function that edits the draft"));
@@ -77,11 +78,10 @@ export class MeshDocument<T extends object = Record<string, unknown>> {
     const draft = structuredClone(this.#value);
     const returned = edit(draft);
     if (returned instanceof Promise) throw invalid("the edit must be synchronous: read first, then change");
-    const next = toJson(typeof returned === "object" && returned !== null ? returned : draft);
-    if (typeof next !== "object" || next === null || Array.isArray(next)) throw invalid("a document is an object");
+    const next = toJson(draft) as T & Record<string, Json>;
     // Seen at once; what other peers did meanwhile is merged in when it is stored.
     const heads = this.#heads;
-    this.#value = next as T;
+    this.#value = next;
     this.#events.emit("change", this.#value);
     try {
       await wasm.apply(heads, next);
@@ -105,7 +105,7 @@ export class MeshDocument<T extends object = Record<string, unknown>> {
     this.#stale = false;
     try {
       const { heads, value } = await this.#wasm.value();
-      const same = JSON.stringify(value) === JSON.stringify(this.#value);
+      const same = sameJson(value, this.#value);
       this.#heads = heads;
       if (same) return;
       this.#value = value as T;

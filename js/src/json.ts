@@ -32,3 +32,13 @@ export function toJson(value: unknown, path = "document", depth = 0): Json {
   }
   return copy;
 }
+
+/** Whether two JSON values are equal, in whatever order their fields are. */
+export function sameJson(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const [left, right] = [Object.entries(a), Object.entries(b)];
+  const other = b as Record<string, unknown>;
+  return left.length === right.length && left.every(([key, value]) => Object.hasOwn(other, key) && sameJson(value, other[key]));
+}

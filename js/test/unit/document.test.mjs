@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MeshDocument } from "../../dist/document.js";
-import { toJson } from "../../dist/json.js";
+import { sameJson, toJson } from "../../dist/json.js";
 
 /** A document of one writer, as the WebAssembly class behaves: a version for every change. */
 class Store {
@@ -81,6 +81,19 @@ test("a document that cannot be opened says so to everybody", async () => {
   const doc = new MeshDocument("x", {}, Promise.reject(new Error("no storage")));
   await assert.rejects(doc.ready, { name: "StorageError" });
   await assert.rejects(doc.change(() => undefined), { name: "StorageError" });
+});
+
+test("what an edit returns does not matter", async () => {
+  const store = new Store();
+  await open(store).change((draft) => (draft.notes.a = { text: "x" }));
+  assert.deepEqual(store.value_, { notes: { a: { text: "x" } } });
+});
+
+test("the order of fields makes no difference", () => {
+  assert.ok(sameJson({ a: 1, b: [{ c: null }] }, { b: [{ c: null }], a: 1 }));
+  for (const other of [{ a: 1 }, { a: 1, b: [{ c: 0 }] }, { a: 1, b: { 0: { c: null } } }, { a: 1, d: [{ c: null }] }, null, 7]) {
+    assert.ok(!sameJson({ a: 1, b: [{ c: null }] }, other));
+  }
 });
 
 test("documents hold JSON only", () => {

@@ -14,7 +14,7 @@ const FLAGS = [
 ];
 
 /** How long a condition may take to come true: a cold model on a slow machine counts in tens of seconds. */
-export const PATIENCE = 60_000;
+export const PATIENCE = 30_000;
 
 export function executable() {
   const known = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
