@@ -1,6 +1,10 @@
 //! The model store: what may go in, and what a crash leaves.
 
-use std::{fs, path::Path, process::Stdio};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use neuromesh::Pipeline;
 use serde_json::Value;
@@ -90,6 +94,28 @@ fn what_is_no_model_is_refused_by_name() {
     let (answer, ok) = add(data, &[data.join("good").to_str().expect("text"), "--name", "No Name"]);
     assert!(!ok && answer["error"]["message"].as_str().expect("words").contains("No Name"), "{answer}");
     assert_eq!(names(data), ["good"]);
+}
+
+/// A file may not grow past 20 MiB here, as on a disk that is nearly full: told as such, nothing else is harmed, and with
+/// room the same `add` succeeds.
+#[test]
+fn a_full_disk_is_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    assert!(add(&data, &[doubling_file(folder.path()).to_str().expect("text")]).1);
+    let ballast = vec![7; 30 << 20];
+    let large =
+        model_folder(folder.path(), "large", Pipeline::Tensors, &[("ballast", &ballast), ("graph", &doubling())]);
+    let limited = "trap '' XFSZ; ulimit -f 20480; exec \"$@\"";
+    let program = env!("CARGO_BIN_EXE_neuromesh");
+    let mut command = Command::new("bash");
+    command.args(["-c", limited, "_", program, "models", "add"]).arg(&large).arg("--data").arg(&data);
+    let (answer, ok) = json_of(command.env("HOME", &data));
+    assert!(!ok && answer["error"]["name"] == "QuotaExceeded", "{answer}");
+    assert_eq!(names(&data), ["doubling"]);
+    assert_eq!(written(&data.join("blobs")), 0, "nothing half-written is left");
+    assert!(add(&data, &[large.to_str().expect("text")]).1);
+    assert_eq!(names(&data), ["doubling", "large"]);
 }
 
 /// `kill -9` at some point of an `add`, on and on, until one gets through: the store opens each time, lists only what is
