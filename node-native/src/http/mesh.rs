@@ -11,12 +11,15 @@ use axum::{
 use neuromesh::{Digest, Mesh, Payload, Pipeline, SparseBytes, core::payload::Part};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     Api, ApiError, MAX_BODY,
     body::{self, RunBody},
 };
 
+/// A body up to this size is read without waiting for a place.
+const SMALL_BODY: usize = 64 << 10;
 /// A body must have come after this long.
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// A request that may not begin within this time is refused.
@@ -33,11 +36,17 @@ pub(super) async fn run(State(api): State<Arc<Api>>, request: Request) -> Result
         let text = "send the body as content-type: application/json";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", text));
     }
-    let slot = tokio::time::timeout(QUEUE_TIME, api.runs.acquire()).await;
-    let _slot = slot
-        .map_err(|_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Busy", "too many requests; try again"))?
-        .expect("the semaphore is never closed");
+    let announced = announced(&request);
+    if announced.is_some_and(|len| len > MAX_BODY) {
+        return Err(ApiError::too_large(MAX_BODY));
+    }
+    // Clients that send slowly hold no run's place; large bodies, which take memory, have places of their own.
+    let _large = match announced {
+        Some(len) if len <= SMALL_BODY => None,
+        _ => Some(place(&api.bodies).await?),
+    };
     let bytes = read(request).await?;
+    let _run = place(&api.runs).await?;
     let body: RunBody = serde_json::from_slice(&bytes).map_err(|error| ApiError::invalid(format!("body: {error}")))?;
     drop(bytes);
     let mut request = body.into_request().map_err(|error| ApiError::invalid(error.to_string()))?;
@@ -48,11 +57,17 @@ pub(super) async fn run(State(api): State<Arc<Api>>, request: Request) -> Result
     Ok(Json(body::answer(&answer)))
 }
 
+fn announced(request: &Request) -> Option<usize> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn place(places: &Semaphore) -> Result<SemaphorePermit<'_>, ApiError> {
+    let busy = || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Busy", "too many requests; try again");
+    let place = tokio::time::timeout(QUEUE_TIME, places.acquire()).await.map_err(|_| busy())?;
+    Ok(place.expect("the semaphore is never closed"))
+}
+
 async fn read(request: Request) -> Result<axum::body::Bytes, ApiError> {
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|len: usize| len > MAX_BODY) {
-        return Err(ApiError::too_large(MAX_BODY));
-    }
     match tokio::time::timeout(BODY_TIME, to_bytes(request.into_body(), MAX_BODY)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if error.to_string().contains("length limit") => Err(ApiError::too_large(MAX_BODY)),

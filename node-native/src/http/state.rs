@@ -13,6 +13,9 @@ use crate::data::Stores;
 /// Model runs over HTTP at once; more wait, as many as there are connections.
 const MAX_RUNS: usize = 64;
 
+/// Large bodies of requests in memory at once.
+const MAX_LARGE_BODIES: usize = 16;
+
 /// What the node is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -29,6 +32,7 @@ pub struct Api {
     /// Where the node stands.
     pub tier: Tier,
     pub(super) runs: Semaphore,
+    pub(super) bodies: Semaphore,
     mesh: OnceLock<(Mesh, Stores)>,
     phase: watch::Sender<Phase>,
 }
@@ -36,7 +40,13 @@ pub struct Api {
 impl Api {
     /// A node that is starting.
     pub fn new(tier: Tier) -> Self {
-        Self { tier, runs: Semaphore::new(MAX_RUNS), mesh: OnceLock::new(), phase: watch::Sender::new(Phase::Starting) }
+        Self {
+            tier,
+            runs: Semaphore::new(MAX_RUNS),
+            bodies: Semaphore::new(MAX_LARGE_BODIES),
+            mesh: OnceLock::new(),
+            phase: watch::Sender::new(Phase::Starting),
+        }
     }
 
     /// The node is up.

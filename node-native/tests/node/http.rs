@@ -104,7 +104,7 @@ fn garbage_is_refused_in_words_and_harms_nobody() {
 fn half_a_request_holds_nobody_up() {
     let node = Node::start(&[]);
     node.add(&doubling_file(&node.data));
-    let mut halves: Vec<_> = (0..50).map(|_| TcpStream::connect(authority(&node.url)).expect("it listens")).collect();
+    let mut halves: Vec<_> = (0..300).map(|_| TcpStream::connect(authority(&node.url)).expect("it listens")).collect();
     for (number, half) in halves.iter_mut().enumerate() {
         let text = match number % 2 {
             0 => "POST /v1/run HTTP/1.1\r\nhost: x\r\ncontent-ty",
