@@ -11,7 +11,7 @@ const LOAD_SECONDS = 10;
 const CONNECTIONS = 8;
 
 async function answer(context, origin) {
-  const page = await open(context, `${origin}/mesh.html`);
+  const page = await open(context, `${origin}/`);
   await page.waitForFunction(() => window.loaded);
   const { elapsed, numbers, tier } = await page.evaluate(() => window.firstAnswer());
   if (numbers !== 384 || tier !== "device") throw new Error(`${numbers} numbers from tier ${tier}`);
@@ -38,7 +38,7 @@ export async function firstAnswers({ report }, origin) {
 /** From an edit in one tab until the other one shows it, through the node. */
 export async function editPropagation({ report }, origin) {
   const context = await browser();
-  const tabs = [await open(context, `${origin}/mesh.html`), await open(context, `${origin}/mesh.html`)];
+  const tabs = [await open(context, `${origin}/`), await open(context, `${origin}/`)];
   for (const tab of tabs) {
     await tab.waitForFunction(() => window.loaded);
     await tab.evaluate(() => window.openDocument("bench"));

@@ -21,10 +21,13 @@ const BROWSER_FLAGS = [
   "--disable-backgrounding-occluded-windows",
 ];
 
+const folders = [];
+process.on("exit", () => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
+
 /** A fresh folder that goes when the process ends. */
 export function scratch(name) {
   const folder = mkdtempSync(join(tmpdir(), `neuromesh-${name}-`));
-  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  folders.push(folder);
   return folder;
 }
 
@@ -79,8 +82,10 @@ export async function node({ binary, models, web }) {
   const child = spawn(binary, [...args, ...(web ? ["--web", web] : [])], { stdio: ["ignore", "pipe", "inherit"] });
   const output = createInterface({ input: child.stdout });
   const origin = await new Promise((resolve, reject) => {
-    child.on("exit", (code) => reject(new Error(`the node ended with ${code}`)));
+    let said = "";
+    child.on("exit", (code) => reject(new Error(`the node ended with ${code}: ${said}`)));
     output.on("line", (line) => {
+      said = line;
       const address = line.match(/http:\/\/[0-9.]+:[0-9]+/);
       if (address) resolve(address[0]);
     });

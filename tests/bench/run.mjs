@@ -50,7 +50,7 @@ async function withNode(work) {
   cpSync(join(here, "page"), web, { recursive: true });
   cpSync(setting.js, join(web, "neuromesh"), { recursive: true });
   const server = await node({
-    binary: join(target, "release/neuromesh"),
+    binary: process.env.NEUROMESH_BIN ?? join(target, "release/neuromesh"),
     models: ["all-minilm-l6-v2", "magika"].map((name) => join(models, name)),
     web,
   });
