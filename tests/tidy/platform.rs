@@ -29,14 +29,15 @@ fn platform_cfg_stands_only_on_module_lines() {
             if !asks || line.trim_start().starts_with("//") {
                 continue;
             }
-            // Attributes and comments may stand between the cfg and its line; a test may choose its attribute.
+            // Attributes and comments may stand between the cfg and its line; a test may be for one
+            // target only, or choose its attribute.
             let governed = lines[index + 1..]
                 .iter()
                 .find(|next| !next.trim_start().starts_with('#') && !next.trim_start().starts_with("//"))
                 .copied()
                 .unwrap_or_default();
             let test = file.path.contains("/tests/") || file.path.ends_with("tests.rs");
-            if test && (line.contains("cfg_attr") || is_switch(governed)) {
+            if test && (line.contains("cfg_attr") || line.starts_with("#![cfg(") || is_switch(governed)) {
                 continue;
             }
             if !SWITCHES.contains(&file.path.as_str()) {
