@@ -39,7 +39,7 @@ fn the_core_has_no_clock_no_thread_no_socket() {
             continue;
         }
         seen += 1;
-        // Its tests print the seed that failed.
+        // Its tests take the number of seeds from the environment, and print the one that failed.
         let test = file.path.ends_with("tests.rs") || file.path.contains("/tests/");
         for (number, line) in file.text.lines().enumerate() {
             let code = code(line);
@@ -50,7 +50,7 @@ fn the_core_has_no_clock_no_thread_no_socket() {
                 }
             }
             for path in FORBIDDEN_PATHS {
-                if code.contains(path) {
+                if code.contains(path) && !(test && ["std::env", "std::io"].contains(&path)) {
                     findings.push(format!("{}:{}: `{path}`: return an effect as an output", file.path, number + 1));
                 }
             }
