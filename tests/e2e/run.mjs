@@ -24,7 +24,7 @@ console.log(`e2e: ${binary()} with ${executable()}`);
 let passed = 0;
 let failed = 0;
 // One after the other: each has browsers and nodes of its own, and times that are looked at.
-const stream = run({ files: chosen.map((name) => join(suites, `${name}.test.mjs`)), concurrency: 1, timeout: 600_000 });
+const stream = run({ files: chosen.map((name) => join(suites, `${name}.test.mjs`)), concurrency: 1, timeout: 300_000 });
 // Suites and files are counted by their tests alone, unless they fail by themselves.
 const counts = ({ name, details }) => details.type !== "suite" && !name.endsWith(".test.mjs");
 stream.on("test:pass", (event) => {

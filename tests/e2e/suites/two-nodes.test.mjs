@@ -5,7 +5,7 @@ import { hasNote, launch, openDemo, pick, recognized, state, toggle, write } fro
 import { TestNode } from "../harness/node.mjs";
 import { PYTHON } from "../harness/samples.mjs";
 
-describe("two nodes, a tab at each", () => {
+describe("two nodes, a tab at each", { timeout: 240_000 }, () => {
   let browser, near, far, left, right;
 
   before(async () => {

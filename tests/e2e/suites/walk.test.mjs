@@ -5,7 +5,7 @@ import { dropFile, hasNote, launch, notes, openDemo, pick, recognized, state, to
 import { TestNode } from "../harness/node.mjs";
 import { PYTHON, largeFile, png } from "../harness/samples.mjs";
 
-describe("two tabs and one node", () => {
+describe("two tabs and one node", { timeout: 240_000 }, () => {
   let browser, context, node, first, second;
 
   before(async () => {
