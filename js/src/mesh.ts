@@ -7,6 +7,7 @@ import { DEFAULT_READS, normalizeInput, normalizeOptions, readsFile } from "./in
 import { toJson } from "./json.js";
 import type { Input, MeshEvent, MeshEvents, ModelInfo, PeerInfo, RunOptions } from "./types.js";
 import type { WasmMesh } from "./wasm/neuromesh.js";
+import type { WireInput } from "./wire.js";
 
 /** The longest name of a document, in characters. */
 const MAX_DOC_NAME = 256;
@@ -58,24 +59,13 @@ export class Mesh {
     this.#assertOpen();
     const wireInput = await normalizeInput(input, readsFile(input) ? await this.#readsOf(model) : undefined);
     if (signal?.aborted) throw aborted(signal);
-    const requestId = this.#nextRequest++;
-    const { wasm } = this.#parts;
-    return new Promise<Answer>((resolve, reject) => {
-      const abort = (event: Event) => {
-        wasm.cancel(requestId);
-        reject(aborted(event.target as AbortSignal));
-      };
-      signal?.addEventListener("abort", abort, { once: true });
-      wasm
-        .run(requestId, model, wireInput, wireOptions)
-        .then((answer) => {
-          resolve(new Answer(requestId, answer));
-        })
-        .catch((error: unknown) => {
-          reject(toError(error));
-        })
-        .finally(() => signal?.removeEventListener("abort", abort));
-    });
+    try {
+      return await this.#runOnce(model, wireInput, wireOptions, signal);
+    } catch (error) {
+      // A damaged file was found out and deleted: it is fetched again, once.
+      if (!(error instanceof NeuromeshError && error.name === "StorageError")) throw error;
+      return this.#runOnce(model, wireInput, wireOptions, signal);
+    }
   }
 
   /** The peers known now, this one not among them. */
@@ -133,6 +123,27 @@ export class Mesh {
       this.#events.clear();
       this.#docs.clear();
     }
+  }
+
+  #runOnce(model: string, input: WireInput, options: object, signal: AbortSignal | undefined): Promise<Answer> {
+    const requestId = this.#nextRequest++;
+    const { wasm } = this.#parts;
+    return new Promise<Answer>((resolve, reject) => {
+      const abort = (event: Event) => {
+        wasm.cancel(requestId);
+        reject(aborted(event.target as AbortSignal));
+      };
+      signal?.addEventListener("abort", abort, { once: true });
+      wasm
+        .run(requestId, model, input, options)
+        .then((answer) => {
+          resolve(new Answer(requestId, answer));
+        })
+        .catch((error: unknown) => {
+          reject(toError(error));
+        })
+        .finally(() => signal?.removeEventListener("abort", abort));
+    });
   }
 
   async #readsOf(model: string): Promise<{ head: number; tail: number }> {
