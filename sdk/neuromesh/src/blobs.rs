@@ -116,7 +116,7 @@ impl Fetcher {
     async fn ensure_locked(&self, digest: Digest, sources: &[PeerId]) -> Result<(Installed, bool), JobError> {
         let bytes = match self.local(&digest).await? {
             Some(bytes) => bytes,
-            None => self.from_any(sources, |peer| self.fetch_manifest(peer, digest)).await?,
+            None => self.try_each(sources, |peer| self.fetch_manifest(peer, digest)).await?,
         };
         let manifest = Manifest::from_json(&bytes).map_err(|error| JobError::InvalidModel(error.to_string()))?;
         let total = manifest.size();
@@ -127,7 +127,7 @@ impl Fetcher {
             if there != Some(file.size) {
                 fetched = true;
                 let progress = Progress { fetcher: self, model: &manifest.name, digest, before: loaded, total };
-                self.from_any(sources, |peer| self.fetch_file(peer, file.digest, file.size, &progress)).await?;
+                self.try_each(sources, |peer| self.fetch_file(peer, file.digest, file.size, &progress)).await?;
             }
             loaded += file.size;
         }
@@ -151,7 +151,7 @@ impl Fetcher {
         }
     }
 
-    async fn from_any<T, F>(&self, sources: &[PeerId], fetch: impl Fn(PeerId) -> F) -> Result<T, JobError>
+    async fn try_each<T, F>(&self, sources: &[PeerId], fetch: impl Fn(PeerId) -> F) -> Result<T, JobError>
     where
         F: Future<Output = Result<T, SourceError>>,
     {

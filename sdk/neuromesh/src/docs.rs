@@ -27,6 +27,8 @@ pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/neuromesh/sync
 /// Messages and commands that wait for the task; each message may have [`sync::MAX_MESSAGE_BYTES`].
 const QUEUE: usize = 64;
 
+type OpenReply = oneshot::Sender<Result<watch::Receiver<u64>, Error>>;
+
 pub(crate) enum Event {
     Connected(PeerId),
     Disconnected(PeerId),
@@ -34,7 +36,7 @@ pub(crate) enum Event {
     LinkUp { peer: PeerId, link: u64, opened_here: bool, sender: mpsc::Sender<Vec<u8>> },
     LinkDown { peer: PeerId, link: u64 },
     Message { peer: PeerId, link: u64, bytes: Vec<u8> },
-    Open { name: String, init: serde_json::Value, reply: oneshot::Sender<Result<watch::Receiver<u64>, Error>> },
+    Open { name: String, init: serde_json::Value, reply: OpenReply },
     Value { name: String, reply: oneshot::Sender<Option<(Heads, serde_json::Value)>> },
     Change { name: String, heads: Heads, value: serde_json::Value, reply: oneshot::Sender<Result<Heads, Error>> },
     Close(oneshot::Sender<()>),
@@ -153,7 +155,7 @@ struct Task {
     sync: Sync,
     store: Arc<dyn DocStore>,
     links: Links,
-    opening: BTreeMap<u64, (String, oneshot::Sender<Result<watch::Receiver<u64>, Error>>)>,
+    opening: BTreeMap<u64, (String, OpenReply)>,
     changing: BTreeMap<u64, oneshot::Sender<Result<Heads, Error>>>,
     versions: BTreeMap<String, watch::Sender<u64>>,
     next_request: u64,

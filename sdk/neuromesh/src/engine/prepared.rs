@@ -21,7 +21,7 @@ pub struct Prepared(Kind);
 
 enum Kind {
     Tensors(Arc<Model>),
-    Embedding(Embedder),
+    Embedding(Box<Embedder>),
     Plugin(Box<Plugin>),
 }
 
@@ -62,7 +62,7 @@ impl Prepared {
             Pipeline::TextEmbedding { max_tokens, normalize } => {
                 let (_, tokenizer) = take("tokenizer")?;
                 let embedder = Embedder::new(graph, &tokenizer, *max_tokens as usize, *normalize);
-                Kind::Embedding(embedder.map_err(|error| JobError::InvalidModel(error.to_string()))?)
+                Kind::Embedding(Box::new(embedder.map_err(|error| JobError::InvalidModel(error.to_string()))?))
             }
             Pipeline::Plugin { .. } => {
                 let (component, bytes) = take("plugin")?;
