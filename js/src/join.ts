@@ -54,11 +54,12 @@ export async function join(options: JoinOptions = {}): Promise<Mesh> {
     await bindings.default({ module_or_path: module });
     const config = { addresses, storeName, slot: slot.number, agent: "neuromesh-js", tier: "device" as const };
     const wasm = await bindings.WasmMesh.join(config, host);
+    const joined = new Mesh({ wasm, discovery, dispose });
+    mesh = joined;
     // An address that does not answer is tried again by the mesh; a malformed one is a server's fault, not the page's.
     dial = (address) => {
-      wasm.dial(address).catch(() => undefined);
+      joined.dial(address).catch(() => undefined);
     };
-    mesh = new Mesh({ wasm, discovery, dispose });
     found.forEach(dial);
     addEventListener("online", wake);
     if (addresses.length + servers.length > 0) {

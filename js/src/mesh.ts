@@ -32,6 +32,7 @@ export class Mesh {
   #nextRequest = 1;
   #online = true;
   #closed = false;
+  #hadPeer = false;
 
   /** @internal */
   constructor(parts: MeshParts) {
@@ -106,9 +107,31 @@ export class Mesh {
   /** Leaves the network (everything goes on working here), or returns to it. */
   async setOnline(online: boolean): Promise<void> {
     if (typeof online !== "boolean") throw invalid("online must be true or false");
-    await this.#guard(() => this.#parts.wasm.setOnline(online));
+    const before = this.#online;
     this.#online = online;
+    try {
+      await this.#guard(() => this.#parts.wasm.setOnline(online));
+    } catch (error) {
+      this.#online = before;
+      throw error;
+    }
     if (online) void this.#parts.discovery.ask();
+  }
+
+  /**
+   * Connects to a node that answers.
+   * @internal
+   */
+  async dial(address: string): Promise<void> {
+    const { wasm } = this.#parts;
+    if (this.#closed || !this.#online) return;
+    if (this.#hadPeer && this.#connected.size === 0) {
+      // A browser does not say at once that a WebSocket to a dead server failed, and a dial that hangs keeps the next one
+      // waiting. There is nothing to lose now: begin all dials anew.
+      await wasm.setOnline(false);
+      if (this.#online) await wasm.setOnline(true);
+    }
+    await wasm.dial(address);
   }
 
   /** Leaves for good; open calls are rejected with `Closed`. */
@@ -160,12 +183,14 @@ export class Mesh {
       case "peer":
         if (event.peer.connected) this.#connected.add(event.peer.id);
         else this.#connected.delete(event.peer.id);
+        this.#hadPeer ||= event.peer.connected;
         break;
       case "peerGone":
         this.#connected.delete(event.id);
         break;
       case "status":
-        this.#online = event.online;
+        // What `dial` does in passing is no news.
+        if (event.online !== this.#online) return;
         break;
       case "models":
         // A name may mean another model now.
