@@ -182,7 +182,7 @@ export function NotesPanel() {
       )}
       {doc !== undefined && ids.length === 0 && (
         <div class="empty">
-          <p>Nothing here yet. Write a note above, or begin with three of ours and search them for “health”.</p>
+          <p>Nothing here yet. Write a note above, or begin with three of ours and search them for “toothache”.</p>
           <button
             type="button"
             data-testid="examples"
