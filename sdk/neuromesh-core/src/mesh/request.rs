@@ -213,6 +213,9 @@ impl Mesh {
             advertised: None,
             ruled_out: ruled_out(&self.me, source).or(full),
         };
+        let held = self.held.contains_key(&job.model);
+        let offers = self.presence.nodes().filter(|(_, profile)| profile.offer(&job.model).is_some());
+        let offered: Vec<PeerId> = offers.map(|(peer, _)| *peer).collect();
         let mut candidates = vec![own];
         for (peer, profile) in self.presence.nodes() {
             let connected = self.links.contains_key(peer);
@@ -220,8 +223,9 @@ impl Mesh {
             if !connected && offer.is_none() {
                 continue;
             }
-            // Servers fetch what they lack; from this peer, if from nobody else.
-            let fetches = matches!(profile.tier, Tier::Edge | Tier::Cloud) && source != Source::Missing;
+            // Servers fetch what they lack, from whoever has it: this peer or one that need not be connected to it.
+            let elsewhere = || offered.iter().any(|holder| holder != peer);
+            let fetches = matches!(profile.tier, Tier::Edge | Tier::Cloud) && (held || elsewhere());
             let source = match offer {
                 Some(offer) if offer.loaded => Source::Loaded,
                 Some(_) => Source::Held,

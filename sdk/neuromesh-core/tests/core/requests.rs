@@ -8,7 +8,7 @@ use neuromesh_core::{
     sim::{Conditions, Peer, Speed},
 };
 
-use crate::world::{World, add, config, model, ms, prefer, secs, seeds, text};
+use crate::world::{NO_TIME, World, add, config, model, ms, prefer, secs, seeds, text};
 
 /// A tab that holds the model, on one link with each of two servers.
 fn tab_and_two_servers(seed: u64) -> (World, PeerId, [PeerId; 2]) {
@@ -178,4 +178,20 @@ fn a_server_fetches_a_model_that_only_the_tab_holds() {
     world.run_for(secs(3));
     let models = world.machine(&tab).mesh.models();
     assert_eq!(models[0].holders, [edge]);
+}
+
+#[test]
+fn a_server_fetches_what_a_peer_holds_that_the_tab_is_not_connected_to() {
+    let mut world = World::new(2, Conditions::default());
+    let without = |number, tier| Peer::new(config(number, tier, 2), Vec::new(), Speed::default(), NO_TIME);
+    let (tab, near) = (without(1, Tier::Device), without(2, Tier::Edge));
+    let (tab_id, near_id) = (tab.mesh.id(), near.mesh.id());
+    world.insert(tab_id, tab);
+    world.insert(near_id, near);
+    let far_id = add(&mut world, 3, Tier::Edge, 2);
+    world.connect(tab_id, near_id);
+    world.connect(near_id, far_id);
+    world.run_for(secs(5));
+    ask(&mut world, &tab_id, 1, Options::default());
+    assert_eq!(answer(&mut world, &tab_id, 1).route.peer, near_id);
 }

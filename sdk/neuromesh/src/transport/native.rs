@@ -1,4 +1,4 @@
-use std::io;
+use std::{io, time::Duration};
 
 use libp2p::{
     PeerId, Transport,
@@ -7,6 +7,9 @@ use libp2p::{
     identity::Keypair,
     noise, quic, swarm, tcp, websocket, yamux,
 };
+
+/// Connecting, with Noise and yamux.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// QUIC; WebSocket and TCP under Noise and yamux. WebSocket stands before TCP, which would take its addresses.
 pub(crate) fn build(key: &Keypair) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
@@ -26,6 +29,7 @@ pub(crate) fn build(key: &Keypair) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(key).map_err(io::Error::other)?)
         .multiplex(yamux::Config::default())
+        .timeout(CONNECT)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let quic = quic::tokio::Transport::new(quic::Config::new(key))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));

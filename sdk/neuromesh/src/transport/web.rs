@@ -1,4 +1,4 @@
-use std::io;
+use std::{io, time::Duration};
 
 use libp2p::{
     PeerId, Transport,
@@ -7,12 +7,16 @@ use libp2p::{
     noise, swarm, websocket_websys, yamux,
 };
 
+/// Connecting, with Noise and yamux; a WebSocket that fails before it opens would otherwise never be heard of again.
+const CONNECT: Duration = Duration::from_secs(5);
+
 /// WebSocket under Noise and yamux.
 pub(crate) fn build(key: &Keypair) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
     Ok(websocket_websys::Transport::default()
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(key).map_err(io::Error::other)?)
         .multiplex(yamux::Config::default())
+        .timeout(CONNECT)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
         .boxed())
 }
