@@ -131,7 +131,8 @@ pub(crate) enum Happened {
     AskAborted(ExchangeId),
     Replied(ExchangeId, Result<Vec<u8>, ExchangeError>),
     TaskDone(TaskId, Result<TaskOutput, TaskError>),
-    Installed(Vec<Installed>),
+    /// The models held now, and who waits until they are offered.
+    Installed(Vec<Installed>, Option<oneshot::Sender<()>>),
 }
 
 pub(crate) struct Driver {
@@ -247,6 +248,8 @@ impl Driver {
                 let _ = reply.send(self.machine.peers());
             }
             Command::Models(reply) => {
+                // A model may have become warm since its run began.
+                self.offer_models();
                 let _ = reply.send(self.machine.models());
             }
             Command::Manifest(digest, reply) => {
@@ -255,8 +258,8 @@ impl Driver {
             }
             Command::Fetch(name, reply) => self.fetch(&name, reply),
             Command::ModelsChanged(done) => {
-                self.reload_models();
-                let _ = done.send(());
+                let (fetcher, happened) = (self.fetcher.clone(), self.happened.clone());
+                platform::spawn(async move { report_installed(&fetcher, &happened, Some(done)).await });
             }
             Command::Close(done) => {
                 self.closing.get_or_insert((platform::now() + DRAIN, done));
@@ -311,7 +314,7 @@ impl Driver {
                     self.offer_models();
                 }
             }
-            Happened::Installed(installed) => {
+            Happened::Installed(installed, done) => {
                 for gone in &self.installed {
                     if !installed.iter().any(|kept| kept.digest == gone.digest) {
                         self.engine.unload(&gone.digest);
@@ -320,6 +323,9 @@ impl Driver {
                 self.installed = installed;
                 self.offer_models();
                 self.emit(Event::Models);
+                if let Some(done) = done {
+                    let _ = done.send(());
+                }
             }
         }
     }
@@ -411,7 +417,7 @@ impl Driver {
                 }
             };
             if fresh {
-                report_installed(&fetcher, &happened).await;
+                report_installed(&fetcher, &happened, None).await;
             }
             let _ = happened.send(Happened::TaskDone(task, result.map_err(task_error))).await;
         });
@@ -427,15 +433,10 @@ impl Driver {
         platform::spawn(async move {
             let result = fetcher.ensure(digest, &sources).await;
             if matches!(result, Ok((_, true))) {
-                report_installed(&fetcher, &happened).await;
+                report_installed(&fetcher, &happened, None).await;
             }
             let _ = reply.send(result.map(|(installed, _)| installed.digest).map_err(|error| job_error(&error)));
         });
-    }
-
-    fn reload_models(&self) {
-        let (fetcher, happened) = (self.fetcher.clone(), self.happened.clone());
-        platform::spawn(async move { report_installed(&fetcher, &happened).await });
     }
 
     /// Tells the machine which models this peer holds, and which of them are warm.
@@ -456,10 +457,10 @@ impl Driver {
     }
 }
 
-async fn report_installed(fetcher: &Fetcher, happened: &mpsc::Sender<Happened>) {
+async fn report_installed(fetcher: &Fetcher, happened: &mpsc::Sender<Happened>, done: Option<oneshot::Sender<()>>) {
     match catalogue::list(&*fetcher.docs, &*fetcher.blobs).await {
         Ok(installed) => {
-            let _ = happened.send(Happened::Installed(installed)).await;
+            let _ = happened.send(Happened::Installed(installed, done)).await;
         }
         Err(error) => tracing::error!(%error, "cannot read the list of models"),
     }
