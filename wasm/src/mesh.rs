@@ -34,9 +34,6 @@ struct JoinConfig {
     slot: u32,
     #[serde(default)]
     agent: Option<String>,
-    /// Tabs of one browser share storage; each has a slot, and with it an identity, of its own.
-    #[serde(default)]
-    slot: u32,
 }
 
 fn default_store() -> String {

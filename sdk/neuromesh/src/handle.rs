@@ -122,12 +122,14 @@ impl Mesh {
             agent: config.agent.clone(),
             seed,
         };
-        let (swarm, mut control, swarm_task) = swarm::start(swarm_config, notices).await?;
-        let mut accept = |protocol| {
-            control.accept(protocol).map_err(|_| Error::new(ErrorKind::Network, "a protocol was registered twice"))
+        let register = |control: &mut libp2p_stream::Control| {
+            let mut accept = |protocol| {
+                control.accept(protocol).map_err(|_| Error::new(ErrorKind::Network, "a protocol was registered twice"))
+            };
+            Ok([accept(driver::PRESENCE)?, accept(driver::INFER)?, accept(blobs::PROTOCOL)?, accept(docs::PROTOCOL)?])
         };
-        let (presence, infer) = (accept(driver::PRESENCE)?, accept(driver::INFER)?);
-        let (blob_streams, sync_streams) = (accept(blobs::PROTOCOL)?, accept(docs::PROTOCOL)?);
+        let (bound, swarm, control, streams) = swarm::bind(swarm_config, notices, register).await?;
+        let [presence, infer, blob_streams, sync_streams] = streams;
 
         let mut machine_config = mesh::Config {
             agent: config.agent.clone(),
@@ -159,6 +161,7 @@ impl Mesh {
             docs_handle.clone(),
         );
         let driver_task = platform::spawn(driver.run(command_queue, notice_queue, happened_queue));
+        let swarm_task = bound.start();
 
         Ok(Self(Arc::new(Inner {
             id,

@@ -74,16 +74,32 @@ struct Behaviour {
     streams: libp2p_stream::Behaviour,
 }
 
-/// Binds the listeners and starts the task.
-pub(crate) async fn start(
+/// A swarm that listens and does nothing else yet.
+pub(crate) struct Bound {
+    task: Task,
+    commands: mpsc::Receiver<Command>,
+    early: Vec<SwarmEvent<BehaviourEvent>>,
+}
+
+impl Bound {
+    /// Starts to dial and to report; every protocol must be registered before.
+    pub(crate) fn start(self) -> platform::Spawned {
+        platform::spawn(self.task.run(self.commands, self.early))
+    }
+}
+
+/// Binds the listeners. `register` gets the streams' control before any peer can open one.
+pub(crate) async fn bind<T>(
     config: SwarmConfig,
     notices: mpsc::Sender<Notice>,
-) -> Result<(mpsc::Sender<Command>, libp2p_stream::Control, platform::Spawned), Error> {
+    register: impl FnOnce(&mut libp2p_stream::Control) -> Result<T, Error>,
+) -> Result<(Bound, mpsc::Sender<Command>, libp2p_stream::Control, T), Error> {
     let network = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Network, error.to_string());
     let transport = transport::build(&config.key).map_err(|error| network(&error))?;
     let local = config.key.public().to_peer_id();
     let behaviour = Behaviour::new(&config, local)?;
-    let control = behaviour.streams.new_control();
+    let mut control = behaviour.streams.new_control();
+    let registered = register(&mut control)?;
     let swarm_config = transport::swarm_config().with_idle_connection_timeout(IDLE_TIMEOUT);
     let mut swarm = Swarm::new(transport, behaviour, local, swarm_config);
     for address in config.external {
@@ -96,7 +112,7 @@ pub(crate) async fn start(
             .map_err(|error| Error::new(ErrorKind::Network, format!("cannot listen on {address}: {error}")))?;
         pending.push((id, address.clone()));
     }
-    bound(&mut swarm, pending).await?;
+    let early = bound(&mut swarm, pending).await?;
     if config.relay_server {
         // A relay only reserves slots on addresses that are confirmed as reachable.
         let addresses: Vec<_> = swarm.listeners().cloned().collect();
@@ -113,12 +129,15 @@ pub(crate) async fn start(
         notices,
         online: true,
     };
-    let spawned = platform::spawn(task.run(receiver));
-    Ok((sender, control, spawned))
+    Ok((Bound { task, commands: receiver, early }, sender, control, registered))
 }
 
-/// Waits until every listener has an address or has failed.
-async fn bound(swarm: &mut Swarm<Behaviour>, mut pending: Vec<(ListenerId, Multiaddr)>) -> Result<(), Error> {
+/// Waits until every listener has an address or has failed; what else happened meanwhile is given back.
+async fn bound(
+    swarm: &mut Swarm<Behaviour>,
+    mut pending: Vec<(ListenerId, Multiaddr)>,
+) -> Result<Vec<SwarmEvent<BehaviourEvent>>, Error> {
+    let mut early = Vec::new();
     while !pending.is_empty() {
         match swarm.select_next_some().await {
             SwarmEvent::NewListenAddr { listener_id, .. } => pending.retain(|(id, _)| *id != listener_id),
@@ -133,10 +152,10 @@ async fn bound(swarm: &mut Swarm<Behaviour>, mut pending: Vec<(ListenerId, Multi
                     return Err(Error::new(ErrorKind::Network, format!("cannot listen on {address}: {error}")));
                 }
             }
-            _ => {}
+            event => early.push(event),
         }
     }
-    Ok(())
+    Ok(early)
 }
 
 impl Behaviour {
@@ -193,7 +212,10 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>, early: Vec<SwarmEvent<BehaviourEvent>>) {
+        for event in early {
+            self.on_event(event).await;
+        }
         loop {
             let now = platform::now();
             while let Some(address) = self.dialer.poll_dial(now) {

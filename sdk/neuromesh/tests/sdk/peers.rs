@@ -25,6 +25,11 @@ impl Default for Stores {
 }
 
 pub async fn join(tier: Tier, key: u8, dial: &[&Mesh], stores: &Stores) -> Mesh {
+    // `RUST_LOG=debug` shows what the peers of a failing test did.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_test_writer()
+        .try_init();
     let mut config = Config::new([key; 32], tier);
     config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap(), "/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap()];
     for peer in dial {
