@@ -17,6 +17,8 @@
 //! and [`storage`].
 
 #![forbid(unsafe_code)]
+// What is shared between threads on a server is shared between tasks of one thread in a browser.
+#![allow(clippy::arc_with_non_send_sync)]
 
 mod blobs;
 pub mod catalogue;

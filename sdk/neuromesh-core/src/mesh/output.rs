@@ -7,7 +7,7 @@ use crate::{
 
 /// What [`Mesh`](super::Mesh) wants of the driver.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "moved once, from the queue to the driver")]
+#[allow(clippy::large_enum_variant, reason = "moved once, from the queue to the driver")]
 pub enum Output {
     /// Send a presence frame. Best effort: it may be lost, and it may be dropped when the peer is slow.
     Presence {
