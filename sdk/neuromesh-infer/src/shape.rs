@@ -20,6 +20,16 @@ pub(crate) fn checked(shape: &[usize]) -> Result<usize, Fault> {
     elements(shape).ok_or_else(|| Fault::Shape(format!("the shape {shape:?} is too large")))
 }
 
+/// Sizes as ONNX writes them; on 32 bits, sizes that natively are only absurd cannot even be written down.
+pub(crate) fn sizes(list: &[i64]) -> Result<Vec<usize>, &'static str> {
+    list.iter().map(|&size| self::size(size)).collect()
+}
+
+/// One size as ONNX writes it.
+pub(crate) fn size(size: i64) -> Result<usize, &'static str> {
+    usize::try_from(size).map_err(|_| if size < 0 { "a size is negative" } else { "a size is too large" })
+}
+
 /// ONNX's axis, negative from the end, as an index below `rank`.
 pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize, Fault> {
     let signed = rank as i64;

@@ -25,8 +25,8 @@ fn read(proto: TensorProto) -> Result<Tensor, String> {
     if proto.dims.len() > MAX_RANK {
         return Err(format!("{} dimensions; at most {MAX_RANK} are supported", proto.dims.len()));
     }
-    let shape = (proto.dims.iter().map(|&size| usize::try_from(size)).collect::<Result<Vec<_>, _>>())
-        .map_err(|_| format!("its dimensions {:?} are not sizes", proto.dims))?;
+    let shape = shape::sizes(&proto.dims)
+        .map_err(|reason| format!("its dimensions {:?} are not sizes: {reason}", proto.dims))?;
     let elements = shape::elements(&shape).ok_or_else(|| format!("its dimensions {shape:?} are too large"))?;
     let data = match &proto.raw_data {
         Some(raw) => from_raw(data_type, raw, elements)?,

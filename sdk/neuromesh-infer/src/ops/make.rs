@@ -24,8 +24,7 @@ pub(crate) fn constant<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>,
 }
 
 pub(crate) fn constant_of_shape<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    let target = (call.list(0)?.iter().map(|&size| usize::try_from(size)).collect::<Result<Vec<_>, _>>())
-        .map_err(|_| Fault::Value("a size is negative".into()))?;
+    let target = shape::sizes(&call.list(0)?).map_err(|reason| Fault::Value(reason.into()))?;
     let elements = shape::checked(&target)?;
     let value = match call.attributes().get("value") {
         None => Data::F32(vec![0.0]),

@@ -65,7 +65,7 @@ fn resolve(old: &[usize], wanted: &[i64], zero_is_zero: bool) -> Result<Vec<usiz
             0 if !zero_is_zero => *old.get(index).ok_or_else(|| refuse("there is no such dimension to copy"))?,
             -1 if free.replace(index).is_some() => return Err(refuse("-1 stands twice")),
             -1 => 1,
-            size => usize::try_from(size).map_err(|_| refuse("a size is negative"))?,
+            size => shape::size(size).map_err(refuse)?,
         });
     }
     let elements = shape::checked(old)?;
@@ -158,8 +158,7 @@ fn permute<T: Copy>(host: &Host<T>, order: &[usize], target: Vec<usize>) -> Host
 }
 
 pub(crate) fn expand<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    let wanted = (call.list(1)?.iter().map(|&size| usize::try_from(size)).collect::<Result<Vec<_>, _>>())
-        .map_err(|_| Fault::Value("a size is negative".into()))?;
+    let wanted = shape::sizes(&call.list(1)?).map_err(|reason| Fault::Value(reason.into()))?;
     // The rank first: broadcasting allocates by it.
     shape::checked(&wanted)?;
     let target = shape::broadcast(&call.shape(0)?, &wanted)?;
