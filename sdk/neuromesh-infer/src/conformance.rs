@@ -13,8 +13,8 @@ use crate::{Data, Limits, Model, Tensor, text::Embedder};
 pub use fixture::Fixture;
 use fixture::Stage;
 
-/// How far a float may be off: this much, and this much of its size.
-const TOLERANCE: f32 = 1e-4;
+/// How far a float may be off, where a case has no rule of its own: this much of its size, and this much.
+const TOLERANCE: (f32, f32) = (1e-4, 1e-4);
 
 /// What a comparison found.
 #[derive(Debug, Default)]
@@ -103,9 +103,10 @@ fn compare_run(model: &Arc<Model>, case: &Fixture) -> Result<f32, String> {
     if outputs.len() != case.outputs.len() {
         return Err(format!("{} outputs instead of {}", outputs.len(), case.outputs.len()));
     }
+    let tolerance = case.tolerance.unwrap_or(TOLERANCE);
     outputs.iter().zip(&case.outputs).try_fold(0f32, |worst, ((name, found), (expected_name, expected))| {
         match name == expected_name {
-            true => Ok(worst.max(difference(found, expected).map_err(|reason| format!("{name}: {reason}"))?)),
+            true => Ok(worst.max(difference(found, expected, tolerance).map_err(|reason| format!("{name}: {reason}"))?)),
             false => Err(format!("output {name:?} instead of {expected_name:?}")),
         }
     })
@@ -121,26 +122,29 @@ fn compare_text(embedder: &Embedder, case: &Fixture) -> Result<f32, String> {
         return Err("the tokens differ".into());
     }
     let vector = embedder.embed(&case.text).map_err(|error| error.to_string())?;
-    difference(&Tensor { shape: vec![vector.len()], data: Data::F32(vector) }, embedding)
+    difference(&Tensor { shape: vec![vector.len()], data: Data::F32(vector) }, embedding, TOLERANCE)
 }
 
 /// The largest difference in units of the tolerance, if it is within it.
-fn difference(found: &Tensor, expected: &Tensor) -> Result<f32, String> {
+fn difference(found: &Tensor, expected: &Tensor, (relative, absolute): (f32, f32)) -> Result<f32, String> {
     if found.shape != expected.shape {
         return Err(format!("shape {:?} instead of {:?}", found.shape, expected.shape));
     }
-    let (Data::F32(found_data), Data::F32(expected_data)) = (&found.data, &expected.data) else {
+    let (Some(found_floats), Some(expected_floats)) = (floats(&found.data), floats(&expected.data)) else {
         return match found == expected {
             true => Ok(0.0),
             false => Err(format!("{:?} instead of {:?}", found.data, expected.data)),
         };
     };
+    if found.data.data_type() != expected.data.data_type() {
+        return Err(format!("{} instead of {}", found.data.data_type(), expected.data.data_type()));
+    }
     let mut worst = 0f32;
-    for (index, (&found, &expected)) in found_data.iter().zip(expected_data).enumerate() {
+    for (index, (&found, &expected)) in found_floats.iter().zip(&expected_floats).enumerate() {
         if found == expected || (found.is_nan() && expected.is_nan()) {
             continue;
         }
-        let off = (found - expected).abs() / (TOLERANCE + TOLERANCE * expected.abs());
+        let off = (found - expected).abs() / (absolute + relative * expected.abs());
         // Also when it is not a number.
         if off.is_nan() || off > 1.0 {
             return Err(format!("element {index} is {found} instead of {expected}"));
@@ -148,4 +152,12 @@ fn difference(found: &Tensor, expected: &Tensor) -> Result<f32, String> {
         worst = worst.max(off);
     }
     Ok(worst)
+}
+
+fn floats(data: &Data) -> Option<Vec<f32>> {
+    match data {
+        Data::F32(data) => Some(data.clone()),
+        Data::F16(data) => Some(data.iter().map(|value| value.to_f32()).collect()),
+        _ => None,
+    }
 }

@@ -124,6 +124,12 @@ pub enum RunError {
         /// Multiply-adds allowed.
         limit: u64,
     },
+    /// More operators were executed than [`Limits::steps`](crate::Limits::steps) allows: a loop that does not end.
+    #[error("the run has executed {limit} operators, which is the limit")]
+    TooLong {
+        /// Operators allowed.
+        limit: u64,
+    },
     /// The run has already given its outputs, or has failed.
     #[error("the run is over")]
     Finished,

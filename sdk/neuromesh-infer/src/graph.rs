@@ -5,17 +5,20 @@ pub(crate) mod weights;
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{DataType, attribute::Attributes, backend::Engine, ops::OpId, value::Value};
+use crate::{DataType, attribute::Attributes, ops::OpId, value::Value};
 
-/// A model as read: nodes in executable order over numbered values.
-#[derive(Debug)]
+pub(crate) use build::read;
+
+/// A model, or the body of a node, as read: nodes in executable order over numbered values.
+#[derive(Debug, Default)]
 pub(crate) struct Graph {
     /// The name of each value, by its number.
     pub values: Vec<String>,
+    /// What the caller gives; a body's captured values come last.
     pub inputs: Vec<(ValueId, IoSpec)>,
     pub outputs: Vec<(ValueId, IoSpec)>,
     /// Weights and other constants.
-    pub constants: BTreeMap<ValueId, Value<Engine>>,
+    pub constants: BTreeMap<ValueId, Value>,
     pub nodes: Vec<Node>,
 }
 
@@ -24,16 +27,36 @@ pub(crate) struct Graph {
 pub(crate) struct ValueId(pub usize);
 
 /// One operator with its operands.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Node {
     /// The file's name for it, or `#` and its position.
     pub name: String,
     pub op: OpId,
     /// The version of the operator set whose rules apply.
     pub opset: i64,
+    /// The operator's own operands, then what each body captures, body by body.
     pub inputs: Vec<Option<ValueId>>,
     pub outputs: Vec<Option<ValueId>>,
     pub attributes: Attributes,
+    /// The subgraphs of `If`, `Loop` and `Scan`.
+    pub bodies: Vec<Body>,
+}
+
+/// A subgraph of a node.
+#[derive(Debug)]
+pub(crate) struct Body {
+    /// The attribute that holds it.
+    pub name: String,
+    pub graph: Graph,
+    /// How many of the graph's last inputs are values of the graph outside.
+    pub captured: usize,
+}
+
+impl Node {
+    /// The operands that are the operator's own.
+    pub fn operands(&self) -> usize {
+        self.inputs.len() - self.bodies.iter().map(|body| body.captured).sum::<usize>()
+    }
 }
 
 /// What a model takes or gives under one name.

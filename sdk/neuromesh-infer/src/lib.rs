@@ -20,12 +20,14 @@
 //! - Floating point tensors live in the backend; integers and booleans live on the host (`value.rs` tells why).
 
 mod attribute;
-mod backend;
+mod buffer;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
 mod graph;
+pub mod kernels;
 mod limits;
+mod memory;
 mod model;
 mod ops;
 mod plan;
@@ -40,6 +42,6 @@ mod value;
 pub use error::{Fault, LoadError, RunError};
 pub use graph::{Dim, IoSpec};
 pub use limits::Limits;
-pub use model::Model;
+pub use model::{Model, Options};
 pub use run::Run;
 pub use tensor::{Data, DataType, ShapeMismatch, Tensor};

@@ -9,11 +9,13 @@ pub struct Limits {
     pub nodes: usize,
     /// Multiply-adds of one operator: bounds how long one [`Run::step`](crate::Run::step) can take.
     pub work: u64,
+    /// Operators that one run executes, all turns of all loops together.
+    pub steps: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 2 << 30, nodes: 100_000, work: 1 << 38 }
+        Self { memory: 2 << 30, nodes: 100_000, work: 1 << 38, steps: 100_000_000 }
     }
 }
 

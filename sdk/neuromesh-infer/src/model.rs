@@ -1,12 +1,13 @@
 //! A loaded model.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
 use crate::{
     IoSpec, Limits, LoadError, Run, RunError, Tensor,
-    graph::Graph,
+    graph::{self, Graph},
+    kernels::cpu::{Cpu, Numerics},
     plan::{self, Plan},
     rewrite,
 };
@@ -16,10 +17,29 @@ use crate::{
 /// It owns its weights, once; runs share them.
 #[derive(Debug)]
 pub struct Model {
-    pub(crate) plan: Plan,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) limits: Limits,
+    pub(crate) cpu: Cpu,
     inputs: Vec<IoSpec>,
     outputs: Vec<IoSpec>,
+    weight_bytes: u64,
+}
+
+/// How a model is loaded.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What it may use.
+    pub limits: Limits,
+    /// Where its operators run, and how exactly.
+    pub cpu: Cpu,
+    /// The files that hold weights outside of the model's own file, by the names that the model gives them.
+    pub external: BTreeMap<String, Bytes>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { limits: Limits::default(), cpu: Cpu::new(Numerics::Exact), external: BTreeMap::new() }
+    }
 }
 
 impl Model {
@@ -27,13 +47,25 @@ impl Model {
     ///
     /// The weights are copied out of `bytes`, which is let go before this returns.
     pub fn load(bytes: Bytes, limits: &Limits) -> Result<Self, LoadError> {
-        let mut graph = Graph::read(bytes, limits)?;
-        plan::fold_constants(&mut graph, limits)?;
-        rewrite::rewrite(&mut graph);
-        let plan = Plan::new(graph, limits)?;
-        tracing::debug!(steps = plan.steps.len(), weight_bytes = plan.weight_bytes, "model loaded");
+        Self::load_with(bytes, Options { limits: limits.clone(), ..Options::default() })
+    }
+
+    /// The same, with more to choose.
+    pub fn load_with(bytes: Bytes, options: Options) -> Result<Self, LoadError> {
+        let Options { limits, cpu, external } = options;
+        let mut graph = graph::read(bytes, &external, &limits)?;
+        drop(external);
+        plan::fold_constants(&mut graph, &limits, &cpu)?;
+        rewrite_all(&mut graph);
+        let plan = Plan::new(graph);
+        let weight_bytes = plan.weight_bytes();
+        if weight_bytes > limits.memory {
+            return Err(LoadError::TooLarge { needed: weight_bytes, limit: limits.memory });
+        }
+        tracing::debug!(steps = plan.steps.len(), weight_bytes, "model loaded");
         let specs = |list: &[(_, IoSpec)]| list.iter().map(|(_, spec)| spec.clone()).collect();
-        Ok(Self { inputs: specs(&plan.inputs), outputs: specs(&plan.outputs), plan, limits: limits.clone() })
+        let (inputs, outputs) = (specs(&plan.inputs), specs(&plan.outputs));
+        Ok(Self { plan: Arc::new(plan), limits, cpu, inputs, outputs, weight_bytes })
     }
 
     /// What the model takes, in the file's order.
@@ -48,10 +80,10 @@ impl Model {
 
     /// Bytes that the weights and other constants occupy.
     pub fn weight_bytes(&self) -> u64 {
-        self.plan.weight_bytes
+        self.weight_bytes
     }
 
-    /// Operators that a run executes.
+    /// Operators that a run executes, each body's once.
     pub fn steps(&self) -> usize {
         self.plan.steps.len()
     }
@@ -69,5 +101,12 @@ impl Model {
                 return Ok(outputs);
             }
         }
+    }
+}
+
+fn rewrite_all(graph: &mut Graph) {
+    rewrite::rewrite(graph);
+    for body in graph.nodes.iter_mut().flat_map(|node| &mut node.bodies) {
+        rewrite_all(&mut body.graph);
     }
 }

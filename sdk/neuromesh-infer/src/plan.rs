@@ -1,29 +1,31 @@
 //! From a graph to the steps of a run: constants folded, the dead removed, lifetimes known.
 
-use std::collections::BTreeSet;
-
-use burn_backend::tensor::Device;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
-    Fault, Limits, LoadError, RunError,
-    backend::Engine,
+    DataType, Fault, Limits, LoadError, RunError,
+    buffer::Buffer,
     graph::{Graph, IoSpec, Node, ValueId},
+    kernels::cpu::Cpu,
     limits::{FOLDING_SLACK, FOLDING_STEPS, FOLDING_WORK},
-    ops::{self, Call, Meter, Outputs},
+    memory::Memory,
+    ops::{Call, Kind, Outputs},
     value::Value,
 };
 
-/// What a run executes.
+/// What a run, or a turn of a body, executes.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// Constants by the number of their value.
-    pub constants: Vec<Option<Value<Engine>>>,
+    pub constants: Vec<Option<Value>>,
     pub steps: Vec<Step>,
     pub inputs: Vec<(ValueId, IoSpec)>,
     pub outputs: Vec<(ValueId, IoSpec)>,
     /// Values that some step or the caller still wants when a run starts or a step made them.
     pub wanted: Vec<bool>,
-    pub weight_bytes: u64,
 }
 
 /// One operator of the plan.
@@ -32,10 +34,28 @@ pub(crate) struct Step {
     pub node: Node,
     /// Beside each operand: whether nobody needs it afterwards.
     pub last_use: Vec<bool>,
+    pub bodies: Vec<Subplan>,
+}
+
+/// The plan of a body.
+#[derive(Debug)]
+pub(crate) struct Subplan {
+    /// The attribute that holds it.
+    pub name: String,
+    pub plan: Arc<Plan>,
+    /// Where its captured values begin among the node's inputs, and how many there are.
+    pub captured: std::ops::Range<usize>,
+}
+
+impl Step {
+    /// The position of the body that an attribute holds.
+    pub fn body(&self, name: &str) -> Option<usize> {
+        self.bodies.iter().position(|body| body.name == name)
+    }
 }
 
 impl Plan {
-    pub fn new(graph: Graph, limits: &Limits) -> Result<Self, LoadError> {
+    pub fn new(graph: Graph) -> Self {
         let values = graph.values.len();
         let mut wanted = vec![false; values];
         let mut needed_later = vec![false; values];
@@ -45,7 +65,7 @@ impl Plan {
         }
         // From the end: a node whose results nobody wants is dead; the first use seen is the last one executed.
         let mut steps = Vec::with_capacity(graph.nodes.len());
-        for node in graph.nodes.into_iter().rev() {
+        for mut node in graph.nodes.into_iter().rev() {
             if !node.outputs.iter().flatten().any(|id| wanted[id.0]) {
                 continue;
             }
@@ -56,25 +76,40 @@ impl Plan {
                     *last = !std::mem::replace(&mut needed_later[id.0], true);
                 }
             }
-            steps.push(Step { node, last_use });
+            let mut start = node.operands();
+            let bodies = std::mem::take(&mut node.bodies).into_iter().map(|body| {
+                let captured = start..start + body.captured;
+                start = captured.end;
+                Subplan { name: body.name, plan: Arc::new(Plan::new(body.graph)), captured }
+            });
+            let bodies = bodies.collect();
+            steps.push(Step { node, last_use, bodies });
         }
         steps.reverse();
 
-        let mut constants: Vec<Option<Value<Engine>>> = vec![None; values];
+        let mut constants: Vec<Option<Value>> = vec![None; values];
         for (id, value) in graph.constants {
             constants[id.0] = wanted[id.0].then_some(value);
         }
-        let weight_bytes = constants.iter().flatten().map(Value::bytes).sum();
-        if weight_bytes > limits.memory {
-            return Err(LoadError::TooLarge { needed: weight_bytes, limit: limits.memory });
-        }
-        Ok(Self { constants, steps, inputs: graph.inputs, outputs: graph.outputs, wanted, weight_bytes })
+        Self { constants, steps, inputs: graph.inputs, outputs: graph.outputs, wanted }
+    }
+
+    /// Bytes of all constants, in the bodies too; what is shared counts once.
+    pub fn weight_bytes(&self) -> u64 {
+        let mut seen = BTreeSet::new();
+        self.count_weights(&mut seen)
+    }
+
+    fn count_weights(&self, seen: &mut BTreeSet<usize>) -> u64 {
+        let own = self.constants.iter().flatten().filter(|value| seen.insert(value.identity()));
+        let own: u64 = own.map(Value::bytes).sum();
+        let bodies = self.steps.iter().flat_map(|step| &step.bodies);
+        own + bodies.map(|body| body.plan.count_weights(seen)).sum::<u64>()
     }
 }
 
-/// Executes, once, the nodes that depend on constants only.
-pub(crate) fn fold_constants(graph: &mut Graph, limits: &Limits) -> Result<(), LoadError> {
-    let device = Device::<Engine>::default();
+/// Executes, once, the nodes that depend on constants only, and hands constants to the bodies that capture them.
+pub(crate) fn fold_constants(graph: &mut Graph, limits: &Limits, cpu: &Cpu) -> Result<(), LoadError> {
     let weights: u64 = graph.constants.values().map(Value::bytes).sum();
     // Beyond these bounds a node simply stays for the run, which has bounds of its own.
     let bounds = Limits {
@@ -82,29 +117,34 @@ pub(crate) fn fold_constants(graph: &mut Graph, limits: &Limits) -> Result<(), L
         work: FOLDING_WORK.min(limits.work),
         ..limits.clone()
     };
-    let mut meter = Meter::new(&bounds, weights);
+    let memory = Memory::new(&bounds, weights);
     let overridable: BTreeSet<ValueId> = graph.inputs.iter().map(|(id, _)| *id).collect();
+    let is_constant = |constants: &BTreeMap<ValueId, Value>, id: &ValueId| {
+        constants.contains_key(id) && !overridable.contains(id)
+    };
     let mut steps = 0;
     let mut kept = Vec::with_capacity(graph.nodes.len());
-    for node in std::mem::take(&mut graph.nodes) {
-        let constant = |id: &ValueId| graph.constants.contains_key(id) && !overridable.contains(id);
-        if steps == FOLDING_STEPS || !node.inputs.iter().flatten().all(constant) {
+    for mut node in std::mem::take(&mut graph.nodes) {
+        if matches!(node.op.kind(), Kind::Control(_)) {
+            hand_down(&mut node, |id| graph.constants.get(id).filter(|_| !overridable.contains(id)));
+            for body in &mut node.bodies {
+                fold_constants(&mut body.graph, limits, cpu)?;
+            }
+            kept.push(node);
+            continue;
+        }
+        if steps == FOLDING_STEPS || !node.inputs.iter().flatten().all(|id| is_constant(&graph.constants, id)) {
             kept.push(node);
             continue;
         }
         steps += 1;
         let inputs = node.inputs.iter().map(|id| id.and_then(|id| graph.constants.get(&id).cloned())).collect();
-        match execute(&node, inputs, &device, &mut meter) {
+        match execute(&node, inputs, &memory, cpu) {
             Ok(results) => {
-                let made = node.outputs.iter().zip(results).filter_map(|(id, value)| Some(((*id)?, value)));
-                let made: Vec<_> = made.collect();
-                meter.settle(made.iter().map(|(_, value)| value.bytes()).sum());
-                graph.constants.extend(made);
+                let named = node.outputs.iter().zip(results);
+                graph.constants.extend(named.filter_map(|(id, value)| Some(((*id)?, own(value)))));
             }
-            Err(RunError::OutOfMemory { .. } | RunError::TooMuchWork { .. }) => {
-                meter.settle(0);
-                kept.push(node);
-            }
+            Err(RunError::OutOfMemory { .. } | RunError::TooMuchWork { .. }) => kept.push(node),
             // The operands will be the same in every run.
             Err(error) => {
                 let reason = match error {
@@ -119,17 +159,70 @@ pub(crate) fn fold_constants(graph: &mut Graph, limits: &Limits) -> Result<(), L
     Ok(())
 }
 
+/// Makes captured constants constants of the body.
+fn hand_down<'a>(node: &mut Node, constant: impl Fn(&ValueId) -> Option<&'a Value>) {
+    let mut at = node.operands();
+    for body in &mut node.bodies {
+        let mut inner = body.graph.inputs.len() - body.captured;
+        for _ in 0..body.captured {
+            match node.inputs[at].as_ref().and_then(&constant) {
+                Some(value) => {
+                    let (id, _) = body.graph.inputs.remove(inner);
+                    body.graph.constants.insert(id, value.clone());
+                    node.inputs.remove(at);
+                    body.captured -= 1;
+                }
+                None => {
+                    at += 1;
+                    inner += 1;
+                }
+            }
+        }
+    }
+}
+
+/// A constant in memory of its own size.
+fn own(value: Value) -> Value {
+    match value.is_constant() {
+        true => value,
+        false => Value::new(value.data_type(), value.shape().clone(), Buffer::from_slice(value.bytes_as_they_are())),
+    }
+}
+
 /// Executes one node; every result that the node names is there.
 pub(crate) fn execute(
     node: &Node,
-    inputs: Vec<Option<Value<Engine>>>,
-    device: &Device<Engine>,
-    meter: &mut Meter,
-) -> Result<Outputs<Engine>, RunError> {
-    let refuse = |fault| RunError::new(&node.name, node.op.name(), fault);
-    let results = ops::run(Call { node, inputs, device, meter }).map_err(refuse)?;
+    inputs: Vec<Option<Value>>,
+    memory: &Memory,
+    cpu: &Cpu,
+) -> Result<Outputs, RunError> {
+    let results = compute(node, inputs, memory, cpu);
+    let results = results.map_err(|fault| RunError::new(&node.name, node.op.name(), fault))?;
     match results.len() >= node.outputs.len() {
         true => Ok(results),
-        false => Err(refuse(Fault::Unsupported(format!("{} results", node.outputs.len())))),
+        false => {
+            let fault = Fault::Unsupported(format!("{} results", node.outputs.len()));
+            Err(RunError::new(&node.name, node.op.name(), fault))
+        }
     }
+}
+
+fn compute(node: &Node, mut inputs: Vec<Option<Value>>, memory: &Memory, cpu: &Cpu) -> Result<Outputs, Fault> {
+    let (run, widens) = match node.op.kind() {
+        Kind::Moves(run) => (run, false),
+        Kind::Computes(run) => (run, true),
+        Kind::Control(_) => return Err(Fault::Unsupported("a body in place of a function".into())),
+    };
+    let is_half = |value: &Value| value.data_type() == DataType::F16;
+    if !widens || !inputs.iter().flatten().any(is_half) {
+        return run(&mut Call { node, inputs, memory, cpu });
+    }
+    for value in inputs.iter_mut().flatten().filter(|value| is_half(value)) {
+        *value = crate::ops::widen(memory, value)?;
+    }
+    let mut results = run(&mut Call { node, inputs, memory, cpu })?;
+    for value in results.iter_mut().filter(|value| value.data_type() == DataType::F32) {
+        *value = crate::ops::narrow(memory, value)?;
+    }
+    Ok(results)
 }

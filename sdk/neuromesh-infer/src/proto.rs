@@ -1,7 +1,6 @@
 //! The part of ONNX's protobuf that the engine reads, in the names and tags of `onnx.proto`.
 //!
-//! Field numbers: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>. Subgraphs stay undecoded bytes: their presence is
-//! all that is needed to refuse them.
+//! Field numbers: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>.
 
 mod scan;
 
@@ -70,12 +69,14 @@ pub(crate) struct AttributeProto {
     pub s: Option<Bytes>,
     #[prost(message, optional, tag = "5")]
     pub t: Option<TensorProto>,
-    #[prost(bytes = "bytes", optional, tag = "6")]
-    pub g: Option<Bytes>,
+    #[prost(message, optional, boxed, tag = "6")]
+    pub g: Option<Box<GraphProto>>,
     #[prost(float, repeated, tag = "7")]
     pub floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
+    #[prost(bytes = "bytes", repeated, tag = "9")]
+    pub strings: Vec<Bytes>,
     #[prost(int32, tag = "20")]
     pub r#type: i32,
 }
@@ -96,10 +97,18 @@ pub(crate) struct TensorProto {
     pub name: String,
     #[prost(bytes = "bytes", optional, tag = "9")]
     pub raw_data: Option<Bytes>,
-    #[prost(bytes = "bytes", repeated, tag = "13")]
-    pub external_data: Vec<Bytes>,
+    #[prost(message, repeated, tag = "13")]
+    pub external_data: Vec<EntryProto>,
     #[prost(int32, tag = "14")]
     pub data_location: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct EntryProto {
+    #[prost(string, tag = "1")]
+    pub key: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

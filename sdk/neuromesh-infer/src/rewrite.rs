@@ -16,7 +16,7 @@ use crate::{
     attribute::{Attribute, Attributes},
     graph::{Graph, Node, ValueId},
     ops,
-    value::{Value, float_into},
+    value::Value,
 };
 
 /// What a pattern makes of its last node.
@@ -40,20 +40,15 @@ pub(crate) fn rewrite(graph: &mut Graph) {
             continue;
         };
         let attributes = found.attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        changed.push((
-            index,
-            Node {
-                op: ops::own(found.op),
-                inputs: found.inputs.into_iter().map(Some).collect(),
-                attributes: Attributes(attributes),
-                ..node.clone()
-            },
-        ));
+        changed.push((index, ops::own(found.op), found.inputs, Attributes(attributes)));
         // Later patterns must not look into what has just been replaced.
         view.replaced.insert(index);
     }
-    for (index, node) in changed {
-        graph.nodes[index] = node;
+    for (index, op, inputs, attributes) in changed {
+        let node = &mut graph.nodes[index];
+        node.op = op;
+        node.inputs = inputs.into_iter().map(Some).collect();
+        node.attributes = attributes;
     }
 }
 
@@ -93,35 +88,25 @@ impl<'a> View<'a> {
         if self.uses[id.0] == 1 { self.made_by(id, op) } else { None }
     }
 
-    fn constant(&self, id: ValueId) -> Option<&'a Value<crate::backend::Engine>> {
+    fn constant(&self, id: ValueId) -> Option<&'a Value> {
         self.graph.constants.get(&id).filter(|_| !self.inputs.contains(&id))
     }
 
-    fn constant_shape(&self, id: ValueId) -> Option<Vec<usize>> {
-        self.constant(id).filter(|value| value.data_type() == DataType::F32).map(Value::shape)
+    fn constant_shape(&self, id: ValueId) -> Option<&'a [usize]> {
+        self.constant(id).filter(|value| value.data_type() == DataType::F32).map(|value| &value.shape()[..])
     }
 
     /// A constant of one number, and how many dimensions it has.
     fn scalar(&self, id: ValueId) -> Option<(f32, usize)> {
-        match self.constant(id)? {
-            Value::Float(tensor) => {
-                let shape = self.constant_shape(id)?;
-                if shape.iter().product::<usize>() != 1 {
-                    return None;
-                }
-                let host = float_into::<crate::backend::Engine>(tensor.clone()).ok()?;
-                Some((host.data[0], shape.len()))
-            }
-            _ => None,
-        }
+        let value = self.constant(id)?;
+        let is_float = value.data_type() == DataType::F32 && value.len() == 1;
+        is_float.then(|| (value.raw::<f32>()[0], value.rank()))
     }
 
     /// A short constant list of integers.
     fn list(&self, id: ValueId) -> Option<Vec<i64>> {
-        match self.constant(id)? {
-            Value::Int(ints) if ints.tensor.data.len() <= 16 => Some(ints.tensor.data.to_vec()),
-            _ => None,
-        }
+        let value = self.constant(id)?;
+        if value.data_type().is_integer() && value.len() <= 16 { value.to_integers().ok() } else { None }
     }
 }
 

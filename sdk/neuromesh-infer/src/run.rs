@@ -1,17 +1,20 @@
 //! One run of a model, operator by operator.
 
-use std::sync::Arc;
+mod frame;
+mod turns;
 
-use burn_backend::tensor::Device;
+use std::sync::Arc;
 
 use crate::{
     Dim, Fault, IoSpec, Model, RunError, Tensor,
-    backend::Engine,
-    ops::Meter,
+    memory::Memory,
+    ops::Kind,
     plan::{self, Plan, Step},
-    shape,
-    value::{Value, held_size},
+    shape::{self, Shape},
+    value::Value,
 };
+use frame::Frame;
+use turns::{Next, Turns};
 
 /// A run in progress.
 ///
@@ -20,46 +23,46 @@ use crate::{
 #[derive(Debug)]
 pub struct Run {
     model: Arc<Model>,
-    /// Live values by their number.
-    slots: Vec<Option<Value<Engine>>>,
-    next: usize,
+    /// The model's own graph, and the bodies that are being executed, innermost last.
+    frames: Vec<Frame>,
+    memory: Memory,
+    /// Operators that may still be executed.
+    budget: u64,
     over: bool,
-    meter: Meter,
-    device: Device<Engine>,
 }
 
 impl Run {
     pub(crate) fn new(model: Arc<Model>, inputs: Vec<(String, Tensor)>) -> Result<Self, RunError> {
+        let memory = Memory::new(&model.limits, model.weight_bytes());
+        let mut frame = Frame::new(Arc::clone(&model.plan), None);
         let plan = &model.plan;
-        let device = Device::<Engine>::default();
-        let mut meter = Meter::new(&model.limits, plan.weight_bytes);
-        let mut slots = vec![None; plan.constants.len()];
         for (name, tensor) in inputs {
             let refuse = |reason: String| RunError::Input { name: name.clone(), reason };
             let Some((id, spec)) = plan.inputs.iter().find(|(_, spec)| spec.name == name) else {
                 return Err(refuse("the model has no such input".into()));
             };
             check(spec, &tensor).map_err(refuse)?;
-            if slots[id.0].is_some() {
+            if frame.slots[id.0].is_some() {
                 return Err(refuse("it was given twice".into()));
             }
-            let bytes = tensor.data.len() as u64 * held_size(tensor.data.data_type());
-            meter.charge_bytes(bytes).map_err(|fault| match fault {
+            let value = memory.value(tensor.data.data_type(), Shape::from(&tensor.shape[..]));
+            let mut value = value.map_err(|fault| match fault {
                 Fault::Memory { needed, limit } => RunError::InputsTooLarge { needed, limit },
                 other => refuse(other.to_string()),
             })?;
-            meter.settle(if plan.wanted[id.0] { bytes } else { 0 });
-            slots[id.0] = Some(Value::from_tensor(tensor, &device));
+            value.write(&tensor.data);
+            frame.slots[id.0] = Some(value);
         }
         for (id, spec) in &plan.inputs {
-            if slots[id.0].is_none() && !spec.optional {
+            if frame.slots[id.0].is_none() && !spec.optional {
                 return Err(RunError::Input { name: spec.name.clone(), reason: "it is missing".into() });
             }
             if !plan.wanted[id.0] {
-                slots[id.0] = None;
+                frame.slots[id.0] = None;
             }
         }
-        Ok(Self { model, slots, next: 0, over: false, meter, device })
+        let budget = model.limits.steps;
+        Ok(Self { model, frames: vec![frame], memory, budget, over: false })
     }
 
     /// Executes one operator. Gives the outputs after the last one; then, and after an error, the run is over.
@@ -67,82 +70,94 @@ impl Run {
         if std::mem::replace(&mut self.over, true) {
             return Err(RunError::Finished);
         }
-        let model = Arc::clone(&self.model);
-        if let Some(step) = model.plan.steps.get(self.next) {
-            self.execute(&model.plan, step)?;
-            self.next += 1;
+        self.budget = match self.budget.checked_sub(1) {
+            Some(left) => left,
+            None => return Err(RunError::TooLong { limit: self.model.limits.steps }),
+        };
+        let frame = self.frames.last_mut().expect("a run that is not over has its own frame");
+        let plan = Arc::clone(&frame.plan);
+        match plan.steps.get(frame.next) {
+            Some(step) => self.execute(step)?,
+            None => self.finish_turn()?,
         }
-        if self.next < model.plan.steps.len() {
-            self.over = false;
-            return Ok(None);
+        match self.frames.as_slice() {
+            [frame] if frame.next == frame.plan.steps.len() => self.outputs().map(Some),
+            _ => {
+                self.over = false;
+                Ok(None)
+            }
         }
-        self.outputs(&model.plan).map(Some)
     }
 
-    /// Operators executed, and how many there are.
+    /// Operators of the model's own graph that are done, and how many there are; a loop counts as one.
     pub fn progress(&self) -> (usize, usize) {
-        (self.next, self.model.plan.steps.len())
+        (self.frames.first().map_or(0, |frame| frame.next), self.model.plan.steps.len())
     }
 
     /// The name and the operator of the node that the next step executes.
     pub fn upcoming(&self) -> Option<(&str, &str)> {
-        self.model.plan.steps.get(self.next).map(|step| (step.node.name.as_str(), step.node.op.name()))
+        let frame = self.frames.last()?;
+        frame.plan.steps.get(frame.next).map(|step| (step.node.name.as_str(), step.node.op.name()))
     }
 
-    /// Bytes held now: the model's weights and the live activations, views counted in full.
+    /// Bytes held now: the model's weights and the live activations.
     pub fn memory(&self) -> u64 {
-        self.meter.live()
+        self.memory.live()
     }
 
-    /// The most bytes held or asked for so far.
+    /// The most bytes held so far, with what was kept to be used again.
     pub fn peak_memory(&self) -> u64 {
-        self.meter.peak()
+        self.memory.peak()
     }
 
-    fn execute(&mut self, plan: &Plan, step: &Step) -> Result<(), RunError> {
-        let node = &step.node;
-        let mut freed = 0;
-        let mut inputs = Vec::with_capacity(node.inputs.len());
-        for (operand, last) in node.inputs.iter().zip(&step.last_use) {
-            inputs.push(match operand {
-                None => None,
-                Some(id) => match &mut self.slots[id.0] {
-                    // A constant, or an optional input that was not given.
-                    None => plan.constants[id.0].clone(),
-                    slot if *last => {
-                        let value = slot.take();
-                        freed += value.as_ref().map_or(0, Value::bytes);
-                        value
-                    }
-                    slot => slot.clone(),
-                },
-            });
+    fn execute(&mut self, step: &Step) -> Result<(), RunError> {
+        let frame = self.frames.last_mut().expect("the step's own frame");
+        let mut inputs = frame.operands(step);
+        if let Kind::Control(control) = step.node.op.kind() {
+            let captured = inputs.split_off(inputs.len() - step.bodies.iter().map(|body| body.captured.len()).sum::<usize>());
+            let begun = Turns::begin(control, step, inputs, captured, &self.memory);
+            let begun = begun.map_err(|fault| RunError::new(&step.node.name, step.node.op.name(), fault))?;
+            return self.go_on(begun);
         }
-        let results = plan::execute(node, inputs, &self.device, &mut self.meter)?;
-        let mut made = 0;
-        for (id, value) in node.outputs.iter().zip(results) {
-            if let Some(id) = id.filter(|id| plan.wanted[id.0]) {
-                made += value.bytes();
-                self.slots[id.0] = Some(value);
-            }
-        }
-        self.meter.settle(made);
-        self.meter.release(freed);
+        let results = plan::execute(&step.node, inputs, &self.memory, &self.model.cpu)?;
+        frame.complete(results);
         Ok(())
     }
 
-    fn outputs(&mut self, plan: &Plan) -> Result<Vec<(String, Tensor)>, RunError> {
-        let mut outputs = Vec::with_capacity(plan.outputs.len());
-        for (id, spec) in &plan.outputs {
-            let value = self.slots[id.0].take().or_else(|| plan.constants[id.0].clone());
-            let refuse = |fault| RunError::new(&spec.name, "output", fault);
-            let value = value.ok_or_else(|| refuse(Fault::Missing(0)))?;
-            // Handing out copies if the elements are shared or strided.
-            self.meter.charge_bytes(value.bytes()).map_err(refuse)?;
-            outputs.push((spec.name.clone(), value.into_tensor().map_err(refuse)?));
+    /// The innermost body has come to its end: another turn, or the results of its node.
+    fn finish_turn(&mut self) -> Result<(), RunError> {
+        let mut done = self.frames.pop().expect("a run that is not over has a frame");
+        let plan: &Plan = &self.frames.last().expect("only bodies come to an end here").plan;
+        let node = &plan.steps[self.frames.last().map_or(0, |frame| frame.next)].node;
+        let refuse = |fault| RunError::new(&node.name, node.op.name(), fault);
+        let results = done.results().map_err(refuse)?;
+        let turns = done.turns.take().expect("every body has one");
+        let next = turns.end(results, &self.memory).map_err(refuse)?;
+        self.go_on(next)
+    }
+
+    fn go_on(&mut self, next: Next) -> Result<(), RunError> {
+        match next {
+            Next::Turn(frame) => self.frames.push(frame),
+            Next::Done(results) => {
+                let frame = self.frames.last_mut().expect("the node's own frame");
+                let node = &frame.plan.steps[frame.next].node;
+                if results.len() < node.outputs.len() {
+                    let fault = Fault::Value(format!("{} results instead of {}", results.len(), node.outputs.len()));
+                    return Err(RunError::new(&node.name, node.op.name(), fault));
+                }
+                frame.complete(results);
+            }
         }
-        self.meter.settle(0);
-        Ok(outputs)
+        Ok(())
+    }
+
+    fn outputs(&mut self) -> Result<Vec<(String, Tensor)>, RunError> {
+        let mut frame = self.frames.pop().expect("a run that is not over has a frame");
+        let plan = Arc::clone(&frame.plan);
+        let results = frame.results().map_err(|fault| RunError::new("", "output", fault))?;
+        let named = plan.outputs.iter().zip(results);
+        Ok(named.map(|((_, spec), value)| (spec.name.clone(), value.to_tensor())).collect())
     }
 }
 

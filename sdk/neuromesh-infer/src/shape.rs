@@ -1,6 +1,11 @@
 //! Shapes: sizes, axes and broadcasting, with every overflow and range checked.
 
+use smallvec::SmallVec;
+
 use crate::{Fault, limits::MAX_RANK};
+
+/// The sizes of a tensor's dimensions; those of real models need no memory of their own.
+pub(crate) type Shape = SmallVec<[usize; 6]>;
 
 /// The number of elements, unless it overflows.
 pub(crate) fn elements(shape: &[usize]) -> Option<usize> {
@@ -21,7 +26,7 @@ pub(crate) fn checked(shape: &[usize]) -> Result<usize, Fault> {
 }
 
 /// Sizes as ONNX writes them; on 32 bits, sizes that natively are only absurd cannot even be written down.
-pub(crate) fn sizes(list: &[i64]) -> Result<Vec<usize>, &'static str> {
+pub(crate) fn sizes(list: &[i64]) -> Result<Shape, &'static str> {
     list.iter().map(|&size| self::size(size)).collect()
 }
 
@@ -54,9 +59,9 @@ pub(crate) fn axes(list: &[i64], rank: usize) -> Result<Vec<usize>, Fault> {
 }
 
 /// The shape of an operation between two tensors (numpy's rules, which are ONNX's).
-pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Fault> {
+pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Shape, Fault> {
     let rank = a.len().max(b.len());
-    let mut shape = vec![0; rank];
+    let mut shape = Shape::from_elem(0, rank);
     for (index, size) in shape.iter_mut().enumerate() {
         let of = |shape: &[usize]| (index + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
         *size = match (of(a), of(b)) {
@@ -71,8 +76,8 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Fault> {
 }
 
 /// `shape` with ones in front, up to `rank` dimensions.
-pub(crate) fn pad_rank(shape: &[usize], rank: usize) -> Vec<usize> {
-    let mut padded = vec![1; rank.saturating_sub(shape.len())];
+pub(crate) fn pad_rank(shape: &[usize], rank: usize) -> Shape {
+    let mut padded = Shape::from_elem(1, rank.saturating_sub(shape.len()));
     padded.extend_from_slice(shape);
     padded
 }
@@ -83,13 +88,22 @@ pub(crate) fn split_at(shape: &[usize], axis: usize) -> (usize, usize, usize) {
 }
 
 /// Distances between neighbours along each dimension of a row-major tensor, zero where `shape` is broadcast to `target`.
-pub(crate) fn broadcast_strides(shape: &[usize], target: &[usize]) -> Vec<usize> {
+pub(crate) fn broadcast_strides(shape: &[usize], target: &[usize]) -> Shape {
     let padded = pad_rank(shape, target.len());
-    let mut strides = vec![0; target.len()];
+    let mut strides = Shape::from_elem(0, target.len());
     let mut stride = 1;
     for index in (0..target.len()).rev() {
         strides[index] = if padded[index] == 1 { 0 } else { stride };
         stride *= padded[index];
+    }
+    strides
+}
+
+/// Distances between neighbours along each dimension of a row-major tensor.
+pub(crate) fn strides(shape: &[usize]) -> SmallVec<[isize; 6]> {
+    let mut strides = SmallVec::from_elem(1isize, shape.len());
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis].max(1) as isize;
     }
     strides
 }

@@ -2,11 +2,15 @@
 
 use std::fmt;
 
+use half::f16;
+
 /// The elements of a [`Tensor`], in row-major order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
     /// 32-bit floating point.
     F32(Vec<f32>),
+    /// 16-bit floating point (IEEE 754 binary16).
+    F16(Vec<f16>),
     /// 64-bit signed integers.
     I64(Vec<i64>),
     /// 32-bit signed integers.
@@ -24,6 +28,7 @@ impl Data {
     pub fn data_type(&self) -> DataType {
         match self {
             Data::F32(_) => DataType::F32,
+            Data::F16(_) => DataType::F16,
             Data::I64(_) => DataType::I64,
             Data::I32(_) => DataType::I32,
             Data::U8(_) => DataType::U8,
@@ -36,6 +41,7 @@ impl Data {
     pub fn len(&self) -> usize {
         match self {
             Data::F32(data) => data.len(),
+            Data::F16(data) => data.len(),
             Data::I64(data) => data.len(),
             Data::I32(data) => data.len(),
             Data::U8(data) => data.len(),
@@ -55,6 +61,8 @@ impl Data {
 pub enum DataType {
     /// 32-bit floating point.
     F32,
+    /// 16-bit floating point (IEEE 754 binary16).
+    F16,
     /// 64-bit signed integer.
     I64,
     /// 32-bit signed integer.
@@ -68,13 +76,19 @@ pub enum DataType {
 }
 
 impl DataType {
-    /// Bytes of one element outside the engine.
+    /// Bytes of one element.
     pub fn size(self) -> usize {
         match self {
             DataType::F32 | DataType::I32 => 4,
+            DataType::F16 => 2,
             DataType::I64 => 8,
             DataType::U8 | DataType::I8 | DataType::Bool => 1,
         }
+    }
+
+    /// Whether it is an integer of any width.
+    pub fn is_integer(self) -> bool {
+        matches!(self, DataType::I64 | DataType::I32 | DataType::U8 | DataType::I8)
     }
 
     /// From ONNX's `TensorProto.DataType`; `None` for a type that the engine does not have.
@@ -86,6 +100,7 @@ impl DataType {
             6 => DataType::I32,
             7 => DataType::I64,
             9 => DataType::Bool,
+            10 => DataType::F16,
             _ => return None,
         })
     }
@@ -95,6 +110,7 @@ impl fmt::Display for DataType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             DataType::F32 => "float32",
+            DataType::F16 => "float16",
             DataType::I64 => "int64",
             DataType::I32 => "int32",
             DataType::U8 => "uint8",

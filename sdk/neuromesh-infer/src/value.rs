@@ -1,180 +1,236 @@
-//! A value between two operators.
-//!
-//! Floating point tensors live in the backend. Integers and booleans live on the host: in the models that we run they are
-//! shapes, indices, token ids and masks, they steer the graph, and ONNX's rules for them (wrap-around, truncating division,
-//! negative indices) must hold exactly and must never panic, which backends do not promise.
+//! A value between two operators: a dense, row-major tensor in the engine's own memory.
 
-use std::{
-    future::Future,
-    pin::pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
+use std::sync::Arc;
+
+use bytemuck::Pod;
+use half::f16;
+
+use crate::{
+    Data, DataType, Fault, Tensor,
+    buffer::Buffer,
+    shape::{self, Shape},
 };
 
-use burn_backend::{
-    Backend, Shape, TensorData, TensorMetadata,
-    tensor::{Device, FloatTensor, IntTensor},
-};
-
-use crate::{Data, DataType, Fault, Tensor, shape};
-
-/// A value between two operators. Cloning shares the elements.
-#[derive(Debug)]
-pub(crate) enum Value<B: Backend> {
-    Float(FloatTensor<B>),
-    Int(Ints),
-    Bool(Host<bool>),
+/// A tensor. Cloning shares the elements; whoever holds them alone may change them.
+#[derive(Debug, Clone)]
+pub(crate) struct Value {
+    data_type: DataType,
+    shape: Shape,
+    data: Arc<Buffer>,
 }
 
-impl<B: Backend> Clone for Value<B> {
-    fn clone(&self) -> Self {
-        match self {
-            Value::Float(tensor) => Value::Float(tensor.clone()),
-            Value::Int(ints) => Value::Int(ints.clone()),
-            Value::Bool(bools) => Value::Bool(bools.clone()),
-        }
-    }
-}
-
-impl<B: Backend> Value<B> {
-    /// Takes a tensor over; floats are moved, not copied.
-    pub fn from_tensor(tensor: Tensor, device: &Device<B>) -> Self {
-        let shape = tensor.shape;
-        let ints = |data: Vec<i64>, data_type| (data, data_type);
-        let (data, data_type) = match tensor.data {
-            Data::F32(data) => return Value::Float(float_from::<B>(Host::new(shape, data), device)),
-            Data::Bool(data) => return Value::Bool(Host::new(shape, data)),
-            Data::I64(data) => ints(data, DataType::I64),
-            Data::I32(data) => ints(data.into_iter().map(i64::from).collect(), DataType::I32),
-            Data::U8(data) => ints(data.into_iter().map(i64::from).collect(), DataType::U8),
-            Data::I8(data) => ints(data.into_iter().map(i64::from).collect(), DataType::I8),
-        };
-        Value::Int(Ints { data_type, tensor: Host::new(shape, data) })
+impl Value {
+    /// Elements that fit the shape, which the caller has checked.
+    pub fn new(data_type: DataType, shape: Shape, data: Buffer) -> Self {
+        debug_assert_eq!(shape::elements(&shape).map(|count| count * data_type.size()), Some(data.bytes()));
+        Self { data_type, shape, data: Arc::new(data) }
     }
 
-    /// The tensor, in row-major order.
-    pub fn into_tensor(self) -> Result<Tensor, Fault> {
-        let (shape, data) = match self {
-            Value::Float(tensor) => {
-                let host = float_into::<B>(tensor)?;
-                let data = Arc::unwrap_or_clone(host.data);
-                (host.shape, Data::F32(data))
-            }
-            Value::Bool(Host { shape, data }) => (shape, Data::Bool(Arc::unwrap_or_clone(data))),
-            Value::Int(Ints { data_type, tensor: Host { shape, data } }) => {
-                let data = match data_type {
-                    DataType::I32 => Data::I32(data.iter().map(|&value| value as i32).collect()),
-                    DataType::U8 => Data::U8(data.iter().map(|&value| value as u8).collect()),
-                    DataType::I8 => Data::I8(data.iter().map(|&value| value as i8).collect()),
-                    _ => Data::I64(Arc::unwrap_or_clone(data)),
-                };
-                (shape, data)
-            }
-        };
-        Ok(Tensor { shape, data })
-    }
-
-    pub fn shape(&self) -> Vec<usize> {
-        match self {
-            Value::Float(tensor) => tensor.shape().to_vec(),
-            Value::Int(ints) => ints.tensor.shape.clone(),
-            Value::Bool(bools) => bools.shape.clone(),
-        }
+    /// A constant.
+    pub fn constant<T: Pod>(data_type: DataType, shape: impl Into<Shape>, elements: &[T]) -> Self {
+        debug_assert_eq!(size_of::<T>(), data_type.size());
+        Self::new(data_type, shape.into(), Buffer::from_slice(elements))
     }
 
     pub fn data_type(&self) -> DataType {
-        match self {
-            Value::Float(_) => DataType::F32,
-            Value::Int(ints) => ints.data_type,
-            Value::Bool(_) => DataType::Bool,
-        }
+        self.data_type
     }
 
-    /// Bytes that the value holds; views count in full.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    pub fn rank(&self) -> usize {
+        self.shape.len()
+    }
+
+    /// Elements.
+    pub fn len(&self) -> usize {
+        self.data.bytes() / self.data_type.size()
+    }
+
+    /// Bytes of its elements.
     pub fn bytes(&self) -> u64 {
-        shape::elements(&self.shape()).unwrap_or(usize::MAX) as u64 * held_size(self.data_type())
+        self.data.bytes() as u64
+    }
+
+    /// Its elements as the caller knows them: of a type of this size.
+    pub fn raw<T: Pod>(&self) -> &[T] {
+        debug_assert_eq!(size_of::<T>(), self.data_type.size());
+        self.data.slice()
+    }
+
+    /// The same, to be written: only of a value that was just made or that nobody shares.
+    pub fn raw_mut<T: Pod>(&mut self) -> &mut [T] {
+        debug_assert_eq!(size_of::<T>(), self.data_type.size());
+        Arc::get_mut(&mut self.data).expect("only values that nobody shares are written").slice_mut()
+    }
+
+    /// Whether nobody else holds the elements, so that they may be changed in place.
+    pub fn is_unique(&mut self) -> bool {
+        Arc::get_mut(&mut self.data).is_some()
+    }
+
+    /// The same number for values that hold the same elements.
+    pub fn identity(&self) -> usize {
+        Arc::as_ptr(&self.data).addr()
+    }
+
+    /// Whether its memory belongs to no run.
+    pub fn is_constant(&self) -> bool {
+        self.data.is_free()
+    }
+
+    /// Its elements' bytes.
+    pub fn bytes_as_they_are(&self) -> &[u8] {
+        self.data.slice()
     }
 
     /// The same elements in another shape of the same size, which the caller has checked.
-    pub fn reshape(self, shape: Vec<usize>) -> Self {
-        match self {
-            Value::Float(tensor) => Value::Float(B::float_reshape(tensor, Shape::from(shape))),
-            Value::Int(ints) => Value::Int(Ints { tensor: Host { shape, ..ints.tensor }, ..ints }),
-            Value::Bool(bools) => Value::Bool(Host { shape, ..bools }),
+    pub fn reshape(mut self, shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        debug_assert_eq!(shape::elements(&shape), shape::elements(&self.shape));
+        self.shape = shape;
+        self
+    }
+
+    /// The same bits under a type of the same size.
+    pub fn retyped(mut self, data_type: DataType) -> Self {
+        debug_assert_eq!(data_type.size(), self.data_type.size());
+        self.data_type = data_type;
+        self
+    }
+
+    /// A tensor from outside, whose shape and data agree.
+    pub fn from_tensor(tensor: &Tensor) -> Self {
+        let mut value = Self::new(
+            tensor.data.data_type(),
+            Shape::from(&tensor.shape[..]),
+            Buffer::zeroed(tensor.data.len() * tensor.data.data_type().size()),
+        );
+        value.write(&tensor.data);
+        value
+    }
+
+    /// Copies data of the same type and size in.
+    pub fn write(&mut self, data: &Data) {
+        match data {
+            Data::F32(data) => self.raw_mut().copy_from_slice(data),
+            Data::F16(data) => self.raw_mut().copy_from_slice(data),
+            Data::I64(data) => self.raw_mut().copy_from_slice(data),
+            Data::I32(data) => self.raw_mut().copy_from_slice(data),
+            Data::U8(data) => self.raw_mut().copy_from_slice(data),
+            Data::I8(data) => self.raw_mut().copy_from_slice(data),
+            Data::Bool(data) => {
+                self.raw_mut::<u8>().iter_mut().zip(data).for_each(|(byte, &value)| *byte = u8::from(value));
+            }
+        }
+    }
+
+    /// A copy for the world outside.
+    pub fn to_tensor(&self) -> Tensor {
+        let data = match self.data_type {
+            DataType::F32 => Data::F32(self.raw().to_vec()),
+            DataType::F16 => Data::F16(self.raw().to_vec()),
+            DataType::I64 => Data::I64(self.raw().to_vec()),
+            DataType::I32 => Data::I32(self.raw().to_vec()),
+            DataType::U8 => Data::U8(self.raw().to_vec()),
+            DataType::I8 => Data::I8(self.raw().to_vec()),
+            DataType::Bool => Data::Bool(self.raw::<u8>().iter().map(|&byte| byte != 0).collect()),
+        };
+        Tensor { shape: self.shape.to_vec(), data }
+    }
+
+    /// Integers of any width, widened.
+    pub fn to_integers(&self) -> Result<Vec<i64>, Fault> {
+        Ok(match self.data_type {
+            DataType::I64 => self.raw::<i64>().to_vec(),
+            DataType::I32 => self.raw::<i32>().iter().map(|&value| value.into()).collect(),
+            DataType::U8 => self.raw::<u8>().iter().map(|&value| value.into()).collect(),
+            DataType::I8 => self.raw::<i8>().iter().map(|&value| value.into()).collect(),
+            other => return Err(Fault::Value(format!("an operand is {other}; integers are needed"))),
+        })
+    }
+
+    /// Writes integers, wrapped to the width of the type.
+    pub fn write_integers(&mut self, values: impl Iterator<Item = i64>) {
+        match self.data_type {
+            DataType::I64 => self.raw_mut::<i64>().iter_mut().zip(values).for_each(|(to, value)| *to = value),
+            DataType::I32 => self.raw_mut::<i32>().iter_mut().zip(values).for_each(|(to, value)| *to = value as i32),
+            DataType::U8 => self.raw_mut::<u8>().iter_mut().zip(values).for_each(|(to, value)| *to = value as u8),
+            DataType::I8 => self.raw_mut::<i8>().iter_mut().zip(values).for_each(|(to, value)| *to = value as i8),
+            other => unreachable!("integers are not written to {other}"),
+        }
+    }
+
+    /// Writes the same number everywhere; `value` is rounded or wrapped to the type.
+    pub fn fill(&mut self, value: f64) {
+        match self.data_type {
+            DataType::F32 => self.raw_mut::<f32>().fill(value as f32),
+            DataType::F16 => self.raw_mut::<f16>().fill(f16::from_f64(value)),
+            DataType::Bool => self.raw_mut::<u8>().fill(u8::from(value != 0.0)),
+            _ => {
+                let count = self.len();
+                self.write_integers(std::iter::repeat_n(value as i64, count));
+            }
         }
     }
 }
 
-/// Bytes of one element inside the engine: every integer is held in 64 bits.
-pub(crate) fn held_size(data_type: DataType) -> u64 {
-    match data_type {
-        DataType::F32 => 4,
-        DataType::Bool => 1,
-        _ => 8,
-    }
+/// Runs `$body` with `$t` as the Rust type of a [`DataType`]; booleans are bytes.
+macro_rules! by_type {
+    ($data_type:expr, $t:ident => $body:expr) => {
+        match $data_type {
+            $crate::DataType::F32 => {
+                type $t = f32;
+                $body
+            }
+            $crate::DataType::F16 => {
+                type $t = half::f16;
+                $body
+            }
+            $crate::DataType::I64 => {
+                type $t = i64;
+                $body
+            }
+            $crate::DataType::I32 => {
+                type $t = i32;
+                $body
+            }
+            $crate::DataType::I8 => {
+                type $t = i8;
+                $body
+            }
+            $crate::DataType::U8 | $crate::DataType::Bool => {
+                type $t = u8;
+                $body
+            }
+        }
+    };
 }
 
-/// A row-major tensor on the host.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Host<T> {
-    pub shape: Vec<usize>,
-    pub data: Arc<Vec<T>>,
+/// Runs `$body` with `$t` as an unsigned type of the same size: enough to move elements about.
+macro_rules! by_size {
+    ($data_type:expr, $t:ident => $body:expr) => {
+        match $data_type.size() {
+            1 => {
+                type $t = u8;
+                $body
+            }
+            2 => {
+                type $t = u16;
+                $body
+            }
+            4 => {
+                type $t = u32;
+                $body
+            }
+            _ => {
+                type $t = u64;
+                $body
+            }
+        }
+    };
 }
 
-impl<T> Host<T> {
-    pub fn new(shape: Vec<usize>, data: Vec<T>) -> Self {
-        debug_assert_eq!(shape::elements(&shape), Some(data.len()));
-        Self { shape, data: Arc::new(data) }
-    }
-}
-
-/// Integers of any width, widened; operators wrap their results back to the width.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Ints {
-    pub data_type: DataType,
-    pub tensor: Host<i64>,
-}
-
-impl Ints {
-    /// A list, as shapes and axes are.
-    pub fn list(data: Vec<i64>) -> Self {
-        Self { data_type: DataType::I64, tensor: Host::new(vec![data.len()], data) }
-    }
-}
-
-/// The value as an integer of this type holds it.
-pub(crate) fn wrap(value: i64, data_type: DataType) -> i64 {
-    match data_type {
-        DataType::I32 => i64::from(value as i32),
-        DataType::U8 => i64::from(value as u8),
-        DataType::I8 => i64::from(value as i8),
-        _ => value,
-    }
-}
-
-/// Floats to the backend.
-pub(crate) fn float_from<B: Backend>(host: Host<f32>, device: &Device<B>) -> FloatTensor<B> {
-    B::float_from_data(TensorData::new(Arc::unwrap_or_clone(host.data), host.shape), device)
-}
-
-/// Floats from the backend; the CPU backend hands its buffer over if nobody shares it.
-pub(crate) fn float_into<B: Backend>(tensor: FloatTensor<B>) -> Result<Host<f32>, Fault> {
-    let shape = tensor.shape().to_vec();
-    let data = block(B::float_into_data(tensor))?.map_err(|error| Fault::Backend(error.to_string()))?;
-    let data = data.try_into_vec::<f32>().map_err(|error| Fault::Backend(format!("{error:?}")))?;
-    Ok(Host::new(shape, data))
-}
-
-/// Indices, already checked, to the backend.
-pub(crate) fn indices_from<B: Backend>(indices: Vec<i64>, device: &Device<B>) -> IntTensor<B> {
-    let shape = [indices.len()];
-    B::int_from_data(TensorData::new(indices, shape), device)
-}
-
-/// The result of a future of the backend. A CPU's is ready at once; a device that is not must be read from outside.
-fn block<T>(future: impl Future<Output = T>) -> Result<T, Fault> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Ok(value),
-        Poll::Pending => Err(Fault::Backend("it did not answer at once".into())),
-    }
-}
+pub(crate) use {by_size, by_type};

@@ -17,6 +17,8 @@ pub struct Fixture {
     pub outputs: Vec<(String, Tensor)>,
     /// A text, for cases about text.
     pub text: String,
+    /// How far a float may be off, relative to its size and at all, if the case has its own rule.
+    pub tolerance: Option<(f32, f32)>,
     /// A part of the message with which the case must be refused …
     pub message: String,
     /// … and the latest stage at which.
@@ -40,6 +42,8 @@ struct Header {
     outputs: Vec<Description>,
     #[serde(default)]
     text: String,
+    rtol: Option<f32>,
+    atol: Option<f32>,
     #[serde(default)]
     message: String,
     #[serde(default)]
@@ -77,6 +81,7 @@ impl Fixture {
             inputs: tensors(header.inputs)?,
             outputs: tensors(header.outputs)?,
             text: header.text,
+            tolerance: header.rtol.zip(header.atol),
             message: header.message,
             stage: header.stage,
         })
@@ -88,6 +93,9 @@ fn tensor(bytes: &mut &[u8], description: Description) -> Result<(String, Tensor
     let data = match description.r#type.as_str() {
         "f32" => {
             Data::F32(take(bytes, 4 * count)?.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect())
+        }
+        "f16" => {
+            Data::F16(take(bytes, 2 * count)?.as_chunks().0.iter().map(|&two| half::f16::from_le_bytes(two)).collect())
         }
         "i64" => {
             Data::I64(take(bytes, 8 * count)?.as_chunks().0.iter().map(|&eight| i64::from_le_bytes(eight)).collect())

@@ -2,45 +2,43 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use burn_backend::tensor::Device;
 use bytes::Bytes;
 use prost::Message;
 
-use super::{Dim, Graph, IoSpec, Node, ValueId, weights};
+use super::{Body, Dim, Graph, IoSpec, Node, ValueId, weights::Weights};
 use crate::{
     DataType, Limits, LoadError,
-    attribute::{Attribute, Attributes},
-    backend::Engine,
+    attribute::{Attribute, Attributes, Carried},
     limits::{MAX_RANK, MESSAGES_PER_NODE},
     ops,
-    proto::{self, GraphProto, ModelProto, NodeProto, ValueInfoProto},
-    value::{Value, held_size},
+    proto::{self, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto},
+    value::Value,
 };
 
 /// The operator sets whose rules the engine knows.
 const OLDEST_OPSET: i64 = 7;
 const NEWEST_OPSET: i64 = 23;
 
-impl Graph {
-    /// Decodes and checks a model file.
-    pub fn read(bytes: Bytes, limits: &Limits) -> Result<Self, LoadError> {
-        let messages = limits.nodes.saturating_mul(MESSAGES_PER_NODE);
-        match proto::count_messages(&bytes, messages) {
-            None => return Err(LoadError::Malformed { reason: "the file is damaged or cut short".into() }),
-            Some(count) if count > messages => {
-                return Err(LoadError::TooMany { what: "parts", count, limit: messages });
-            }
-            Some(_) => {}
+/// Decodes and checks a model file, whose weights may lie in other files.
+pub(crate) fn read(bytes: Bytes, external: &BTreeMap<String, Bytes>, limits: &Limits) -> Result<Graph, LoadError> {
+    let messages = limits.nodes.saturating_mul(MESSAGES_PER_NODE);
+    match proto::count_messages(&bytes, messages) {
+        None => return Err(LoadError::Malformed { reason: "the file is damaged or cut short".into() }),
+        Some(count) if count > messages => {
+            return Err(LoadError::TooMany { what: "parts", count, limit: messages });
         }
-        // The weights are still slices of `bytes` after this; each is copied out, once, further down.
-        let model = ModelProto::decode(bytes).map_err(|error| LoadError::Malformed { reason: error.to_string() })?;
-        let opset = opset(&model)?;
-        let graph = model.graph.ok_or_else(|| LoadError::Malformed { reason: "it has no graph".into() })?;
-        if graph.node.len() > limits.nodes {
-            return Err(LoadError::TooMany { what: "nodes", count: graph.node.len(), limit: limits.nodes });
-        }
-        Builder { opset, values: Vec::new(), known: BTreeMap::new() }.build(graph, limits)
+        Some(_) => {}
     }
+    // The weights are still slices of `bytes` after this; each is copied out, once, further down.
+    let model = ModelProto::decode(bytes).map_err(|error| LoadError::Malformed { reason: error.to_string() })?;
+    let opset = opset(&model)?;
+    let graph = model.graph.ok_or_else(|| LoadError::Malformed { reason: "it has no graph".into() })?;
+    let mut file = File { opset, weights: Weights { external }, limits, nodes: 0, held: 0 };
+    let (graph, _) = Builder::default().build(graph, &mut file)?;
+    if graph.outputs.is_empty() {
+        return Err(LoadError::Graph { reason: "there is no output".into() });
+    }
+    Ok(graph)
 }
 
 fn opset(model: &ModelProto) -> Result<i64, LoadError> {
@@ -61,36 +59,70 @@ fn is_default(domain: &str) -> bool {
     domain.is_empty() || domain == "ai.onnx"
 }
 
-struct Builder {
+/// What holds for all graphs of a file, and what they have used up together.
+struct File<'a> {
     opset: i64,
+    weights: Weights<'a>,
+    limits: &'a Limits,
+    nodes: usize,
+    held: u64,
+}
+
+impl File<'_> {
+    fn weight(&mut self, proto: TensorProto) -> Result<Value, LoadError> {
+        let value = self.weights.decode(proto)?;
+        self.held += value.bytes();
+        match self.held {
+            needed if needed > self.limits.memory => {
+                Err(LoadError::TooLarge { needed, limit: self.limits.memory })
+            }
+            _ => Ok(value),
+        }
+    }
+}
+
+/// The graph that is being read, inside those around it.
+#[derive(Default)]
+struct Builder {
+    /// Outermost first.
+    scopes: Vec<Scope>,
+}
+
+/// The names of one graph.
+#[derive(Default)]
+struct Scope {
     values: Vec<String>,
     known: BTreeMap<String, ValueId>,
+    /// Values of the graph outside that this one uses: their number there, and here.
+    captures: Vec<(ValueId, ValueId)>,
 }
 
 impl Builder {
-    fn build(mut self, graph: GraphProto, limits: &Limits) -> Result<Graph, LoadError> {
+    /// The graph, and what it captures of the graph outside.
+    fn build(&mut self, graph: GraphProto, file: &mut File<'_>) -> Result<(Graph, Vec<ValueId>), LoadError> {
+        self.scopes.push(Scope::default());
+        file.nodes += graph.node.len();
+        if file.nodes > file.limits.nodes {
+            return Err(LoadError::TooMany { what: "nodes", count: file.nodes, limit: file.limits.nodes });
+        }
         if !graph.sparse_initializer.is_empty() {
             return Err(LoadError::Graph { reason: "sparse weights are not supported".into() });
         }
         let needed = graph.initializer.iter().map(|tensor| tensor.encoded_len() as u64).sum::<u64>();
-        if needed > limits.memory {
-            return Err(LoadError::TooLarge { needed, limit: limits.memory });
+        if needed > file.limits.memory {
+            return Err(LoadError::TooLarge { needed, limit: file.limits.memory });
         }
-        let device = Device::<Engine>::default();
-        let (mut constants, mut held) = (BTreeMap::new(), 0);
+        let is_body = self.scopes.len() > 1;
+        let mut constants = BTreeMap::new();
         for tensor in graph.initializer {
             let id = self.define(&tensor.name)?;
-            let tensor = weights::decode(tensor)?;
-            held += tensor.data.len() as u64 * held_size(tensor.data.data_type());
-            if held > limits.memory {
-                return Err(LoadError::TooLarge { needed: held, limit: limits.memory });
-            }
-            constants.insert(id, Value::from_tensor(tensor, &device));
+            constants.insert(id, file.weight(tensor)?);
         }
         let mut declared = BTreeSet::new();
         let mut inputs = Vec::with_capacity(graph.input.len());
         for info in graph.input {
-            let optional = self.known.get(&info.name).copied().filter(|id| constants.contains_key(id));
+            let known = self.scope().known.get(&info.name).copied();
+            let optional = known.filter(|id| constants.contains_key(id));
             let id = match optional {
                 Some(id) => id,
                 None => self.define(&info.name)?,
@@ -98,73 +130,98 @@ impl Builder {
             if !declared.insert(id) {
                 return Err(LoadError::Graph { reason: format!("the input {:?} is declared twice", info.name) });
             }
-            inputs.push((id, io_spec(info, optional.is_some())?));
+            inputs.push((id, io_spec(info, optional.is_some(), is_body)?));
         }
-        let nodes = self.nodes(graph.node)?;
+        let nodes = self.nodes(graph.node, file)?;
         declared.clear();
         let mut outputs = Vec::with_capacity(graph.output.len());
         for info in graph.output {
-            let Some(&id) = self.known.get(&info.name) else {
+            // A body may hand on what it only captured.
+            let Some(id) = self.resolve(&info.name) else {
                 return Err(LoadError::Graph { reason: format!("nothing produces the output {:?}", info.name) });
             };
-            if !declared.insert(id) {
+            if !declared.insert(id) && !is_body {
                 return Err(LoadError::Graph { reason: format!("the output {:?} is declared twice", info.name) });
             }
-            outputs.push((id, io_spec(info, false)?));
+            outputs.push((id, io_spec(info, false, is_body)?));
         }
-        if outputs.is_empty() {
-            return Err(LoadError::Graph { reason: "there is no output".into() });
+        let Scope { values, captures, .. } = self.scopes.pop().unwrap_or_default();
+        for (_, id) in &captures {
+            let name = values[id.0].clone();
+            inputs.push((*id, IoSpec { name, data_type: DataType::F32, shape: None, optional: false }));
         }
-        Ok(Graph { values: self.values, inputs, outputs, constants, nodes })
+        let captured = captures.iter().map(|(outside, _)| *outside).collect();
+        Ok((Graph { values, inputs, outputs, constants, nodes }, captured))
     }
 
-    fn nodes(&mut self, protos: Vec<NodeProto>) -> Result<Vec<Node>, LoadError> {
+    fn nodes(&mut self, protos: Vec<NodeProto>, file: &mut File<'_>) -> Result<Vec<Node>, LoadError> {
         let all_outputs: BTreeSet<String> = protos.iter().flat_map(|node| node.output.iter().cloned()).collect();
         let mut nodes = Vec::with_capacity(protos.len());
         for (index, proto) in protos.into_iter().enumerate() {
-            let name = if proto.name.is_empty() { format!("#{index}") } else { proto.name.clone() };
-            let op = match proto.domain.as_str() {
-                domain if is_default(domain) => proto.op_type.clone(),
-                domain => format!("{domain}.{}", proto.op_type),
-            };
-            let refuse = |reason: String| LoadError::Node { node: name.clone(), op: op.clone(), reason };
-
-            let Some(id) = ops::find(&op) else {
-                return Err(refuse("this operator is not supported".into()));
-            };
-            ops::check_use(id, self.opset, proto.input.len(), proto.output.len()).map_err(refuse)?;
-            let mut inputs = Vec::with_capacity(proto.input.len());
-            for input in &proto.input {
-                inputs.push(match self.known.get(input) {
-                    _ if input.is_empty() => None,
-                    Some(&id) => Some(id),
-                    // ONNX demands executable order, so a later definition is a cycle or a broken file.
-                    None if all_outputs.contains(input) => {
-                        return Err(refuse(format!("its input {input:?} is made by itself or by a later node")));
-                    }
-                    None => return Err(refuse(format!("nothing produces its input {input:?}"))),
-                });
-            }
-            let mut attributes = Attributes::default();
-            for attribute in proto.attribute {
-                let attribute_name = attribute.name.clone();
-                match Attribute::decode(attribute)? {
-                    Some(attribute) => attributes.0.push(attribute),
-                    None => {
-                        return Err(refuse(format!("the kind of its attribute {attribute_name:?} is not supported")));
-                    }
-                }
-            }
-            let mut outputs = Vec::with_capacity(proto.output.len());
-            for output in &proto.output {
-                outputs.push(match output.is_empty() {
-                    true => None,
-                    false => Some(self.define(output)?),
-                });
-            }
-            nodes.push(Node { name, op: id, opset: self.opset, inputs, outputs, attributes });
+            nodes.push(self.node(index, proto, &all_outputs, file)?);
         }
         Ok(nodes)
+    }
+
+    fn node(
+        &mut self,
+        index: usize,
+        proto: NodeProto,
+        all_outputs: &BTreeSet<String>,
+        file: &mut File<'_>,
+    ) -> Result<Node, LoadError> {
+        let name = if proto.name.is_empty() { format!("#{index}") } else { proto.name };
+        let op = match proto.domain.as_str() {
+            domain if is_default(domain) => proto.op_type,
+            domain => format!("{domain}.{}", proto.op_type),
+        };
+        let refuse = |reason: String| LoadError::Node { node: name.clone(), op: op.clone(), reason };
+
+        let Some(id) = ops::find(&op) else {
+            return Err(refuse("this operator is not supported".into()));
+        };
+        ops::check_use(id, file.opset, proto.input.len(), proto.output.len()).map_err(refuse)?;
+        let mut inputs = Vec::with_capacity(proto.input.len());
+        for input in &proto.input {
+            inputs.push(match self.resolve(input) {
+                _ if input.is_empty() => None,
+                Some(id) => Some(id),
+                // ONNX demands executable order, so a later definition is a cycle or a broken file.
+                None if all_outputs.contains(input) => {
+                    return Err(refuse(format!("its input {input:?} is made by itself or by a later node")));
+                }
+                None => return Err(refuse(format!("nothing produces its input {input:?}"))),
+            });
+        }
+        let mut attributes = Attributes::default();
+        let mut bodies = Vec::new();
+        for attribute in proto.attribute {
+            let attribute_name = attribute.name.clone();
+            match Attribute::decode(attribute, &file.weights)? {
+                Some((key, Carried::Attribute(attribute))) => attributes.0.push((key, attribute)),
+                Some((key, Carried::Graph(graph))) => {
+                    let (graph, captured) = self.build(*graph, file)?;
+                    inputs.extend(captured.iter().map(|&id| Some(id)));
+                    bodies.push(Body { name: key, graph, captured: captured.len() });
+                }
+                None => {
+                    return Err(refuse(format!("the kind of its attribute {attribute_name:?} is not supported")));
+                }
+            }
+        }
+        ops::check_bodies(id, &bodies).map_err(refuse)?;
+        let mut outputs = Vec::with_capacity(proto.output.len());
+        for output in &proto.output {
+            outputs.push(match output.is_empty() {
+                true => None,
+                false => Some(self.define(output)?),
+            });
+        }
+        Ok(Node { name, op: id, opset: file.opset, inputs, outputs, attributes, bodies })
+    }
+
+    fn scope(&mut self) -> &mut Scope {
+        self.scopes.last_mut().expect("a graph is being read")
     }
 
     /// Numbers a value that something produces; each name has one producer.
@@ -172,23 +229,51 @@ impl Builder {
         if name.is_empty() {
             return Err(LoadError::Graph { reason: "a weight or an input has no name".into() });
         }
-        let id = ValueId(self.values.len());
-        if self.known.insert(name.to_owned(), id).is_some() {
-            return Err(LoadError::Graph { reason: format!("{name:?} is produced twice") });
+        match self.scope().add(name) {
+            Some(id) => Ok(id),
+            None => Err(LoadError::Graph { reason: format!("{name:?} is produced twice") }),
         }
-        self.values.push(name.to_owned());
-        Ok(id)
+    }
+
+    /// The value of this name, in this graph or in one around it.
+    fn resolve(&mut self, name: &str) -> Option<ValueId> {
+        let holder = (0..self.scopes.len()).rev().find(|&depth| self.scopes[depth].known.contains_key(name))?;
+        let mut id = self.scopes[holder].known[name];
+        // Each graph on the way in takes it from the one outside.
+        for scope in &mut self.scopes[holder + 1..] {
+            let outside = id;
+            id = scope.add(name)?;
+            scope.captures.push((outside, id));
+        }
+        Some(id)
     }
 }
 
-fn io_spec(info: ValueInfoProto, optional: bool) -> Result<IoSpec, LoadError> {
+impl Scope {
+    fn add(&mut self, name: &str) -> Option<ValueId> {
+        let id = ValueId(self.values.len());
+        if self.known.insert(name.to_owned(), id).is_some() {
+            return None;
+        }
+        self.values.push(name.to_owned());
+        Some(id)
+    }
+}
+
+/// What a graph declares of an input or output. Bodies may leave the type out; nobody checks them against it.
+fn io_spec(info: ValueInfoProto, optional: bool, is_body: bool) -> Result<IoSpec, LoadError> {
     let name = info.name;
     let refuse = |reason: String| LoadError::Graph { reason: format!("{name:?} {reason}") };
     let Some(tensor) = info.r#type.and_then(|kind| kind.tensor_type) else {
-        return Err(refuse("is not declared as a tensor".into()));
+        return match is_body {
+            true => Ok(IoSpec { name, data_type: DataType::F32, shape: None, optional }),
+            false => Err(refuse("is not declared as a tensor".into())),
+        };
     };
-    let Some(data_type) = DataType::from_onnx(tensor.elem_type) else {
-        return Err(refuse(format!("has element type {}, which is not supported", tensor.elem_type)));
+    let data_type = match DataType::from_onnx(tensor.elem_type) {
+        Some(data_type) => data_type,
+        None if is_body && tensor.elem_type == 0 => DataType::F32,
+        None => return Err(refuse(format!("has element type {}, which is not supported", tensor.elem_type))),
     };
     let shape = match tensor.shape {
         None => None,

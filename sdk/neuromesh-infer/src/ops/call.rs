@@ -1,31 +1,28 @@
 //! An operator's view of its node while it is executed.
 
-use burn_backend::{
-    Backend, TensorData,
-    tensor::{Device, FloatTensor},
-};
-
-use super::Meter;
 use crate::{
     DataType, Fault,
     attribute::Attributes,
     graph::Node,
-    value::{Host, Ints, Value, float_into},
+    kernels::cpu::Cpu,
+    memory::Memory,
+    shape::Shape,
+    value::Value,
 };
 
 /// The results of an operator, in order; those that nobody uses may be left out at the end.
-pub(crate) type Outputs<B> = Vec<Value<B>>;
+pub(crate) type Outputs = Vec<Value>;
 
 /// A node, its operands and what it may use.
-pub(crate) struct Call<'a, B: Backend> {
+pub(crate) struct Call<'a> {
     pub node: &'a Node,
     /// Taken one by one; an operand that nobody else holds can be worked on in place.
-    pub inputs: Vec<Option<Value<B>>>,
-    pub device: &'a Device<B>,
-    pub meter: &'a mut Meter,
+    pub inputs: Vec<Option<Value>>,
+    pub memory: &'a Memory,
+    pub cpu: &'a Cpu,
 }
 
-impl<B: Backend> Call<'_, B> {
+impl Call<'_> {
     pub fn attributes(&self) -> &Attributes {
         &self.node.attributes
     }
@@ -38,58 +35,70 @@ impl<B: Backend> Call<'_, B> {
         matches!(self.inputs.get(input), Some(Some(_)))
     }
 
-    pub fn peek(&self, input: usize) -> Result<&Value<B>, Fault> {
+    pub fn peek(&self, input: usize) -> Result<&Value, Fault> {
         self.inputs.get(input).and_then(Option::as_ref).ok_or(Fault::Missing(input))
     }
 
-    pub fn shape(&self, input: usize) -> Result<Vec<usize>, Fault> {
-        Ok(self.peek(input)?.shape())
+    pub fn shape(&self, input: usize) -> Result<Shape, Fault> {
+        Ok(self.peek(input)?.shape().clone())
     }
 
-    pub fn take(&mut self, input: usize) -> Result<Value<B>, Fault> {
+    pub fn data_type(&self, input: usize) -> Result<DataType, Fault> {
+        Ok(self.peek(input)?.data_type())
+    }
+
+    pub fn take(&mut self, input: usize) -> Result<Value, Fault> {
         self.inputs.get_mut(input).and_then(Option::take).ok_or(Fault::Missing(input))
     }
 
-    pub fn float(&mut self, input: usize) -> Result<FloatTensor<B>, Fault> {
-        match self.take(input)? {
-            Value::Float(tensor) => Ok(tensor),
-            other => Err(Fault::Type { input, found: other.data_type() }),
+    /// Single-precision elements.
+    pub fn floats(&self, input: usize) -> Result<&[f32], Fault> {
+        Ok(self.expect(input, DataType::F32)?.raw())
+    }
+
+    /// The same, if the operand is there.
+    pub fn optional_floats(&self, input: usize) -> Result<Option<&[f32]>, Fault> {
+        match self.has(input) {
+            true => self.floats(input).map(Some),
+            false => Ok(None),
         }
     }
 
-    /// Floats on the host, for operators that are not worth a backend's kernel.
-    pub fn host_floats(&mut self, input: usize) -> Result<Host<f32>, Fault> {
-        // The backend copies if the tensor is shared or strided.
-        let shape = self.shape(input)?;
-        self.charge(&shape, DataType::F32)?;
-        let tensor = self.float(input)?;
-        float_into::<B>(tensor)
+    /// Booleans, as bytes 0 and 1.
+    pub fn bools(&self, input: usize) -> Result<&[u8], Fault> {
+        Ok(self.expect(input, DataType::Bool)?.raw())
     }
 
-    pub fn ints(&mut self, input: usize) -> Result<Ints, Fault> {
-        match self.take(input)? {
-            Value::Int(ints) => Ok(ints),
-            other => Err(Fault::Type { input, found: other.data_type() }),
+    /// An operand of this type.
+    pub fn expect(&self, input: usize, data_type: DataType) -> Result<&Value, Fault> {
+        let value = self.peek(input)?;
+        match value.data_type() {
+            found if found == data_type => Ok(value),
+            found => Err(Fault::Type { input, found }),
         }
     }
 
-    pub fn bools(&mut self, input: usize) -> Result<Host<bool>, Fault> {
-        match self.take(input)? {
-            Value::Bool(bools) => Ok(bools),
-            other => Err(Fault::Type { input, found: other.data_type() }),
+    /// Integers of any width, widened.
+    pub fn integers(&self, input: usize) -> Result<Vec<i64>, Fault> {
+        let value = self.peek(input)?;
+        match value.data_type() {
+            found if !found.is_integer() => Err(Fault::Type { input, found }),
+            _ => {
+                self.memory.check(value.len() as u64 * 8)?;
+                value.to_integers()
+            }
         }
     }
 
     /// A list of integers: a shape, axes, sizes.
-    pub fn list(&mut self, input: usize) -> Result<Vec<i64>, Fault> {
-        let ints = self.ints(input)?;
-        match ints.tensor.shape.len() {
-            0 | 1 => Ok(ints.tensor.data.to_vec()),
+    pub fn list(&self, input: usize) -> Result<Vec<i64>, Fault> {
+        match self.peek(input)?.rank() {
+            0 | 1 => self.integers(input),
             rank => Err(Fault::Shape(format!("input {input} is a list; a tensor of {rank} dimensions was given"))),
         }
     }
 
-    pub fn optional_list(&mut self, input: usize) -> Result<Option<Vec<i64>>, Fault> {
+    pub fn optional_list(&self, input: usize) -> Result<Option<Vec<i64>>, Fault> {
         match self.has(input) {
             true => self.list(input).map(Some),
             false => Ok(None),
@@ -97,15 +106,38 @@ impl<B: Backend> Call<'_, B> {
     }
 
     /// A list that was an attribute before operator set `moved`, and is an input from there on.
-    pub fn list_since(&mut self, moved: i64, input: usize, attribute: &str) -> Result<Option<Vec<i64>>, Fault> {
+    pub fn list_since(&self, moved: i64, input: usize, attribute: &str) -> Result<Option<Vec<i64>>, Fault> {
         match self.opset() >= moved {
             true => self.optional_list(input),
             false => Ok(self.attributes().ints(attribute)?.map(<[i64]>::to_vec)),
         }
     }
 
-    pub fn charge(&mut self, shape: &[usize], data_type: DataType) -> Result<usize, Fault> {
-        self.meter.charge(shape, data_type)
+    /// One number of any type, as a scalar or a tensor of one element.
+    pub fn number(&self, input: usize) -> Result<f64, Fault> {
+        let value = self.peek(input)?;
+        if value.len() != 1 {
+            return Err(Fault::Shape(format!("input {input} must be one number; it has {} elements", value.len())));
+        }
+        Ok(match value.data_type() {
+            DataType::F32 => value.raw::<f32>()[0].into(),
+            DataType::F16 => value.raw::<half::f16>()[0].into(),
+            DataType::Bool => value.raw::<u8>()[0].into(),
+            _ => value.to_integers()?[0] as f64,
+        })
+    }
+
+    /// One integer, as a scalar or a tensor of one element.
+    pub fn integer(&self, input: usize) -> Result<i64, Fault> {
+        match self.integers(input)?.as_slice() {
+            [value] => Ok(*value),
+            other => Err(Fault::Shape(format!("input {input} must be one number; it has {} elements", other.len()))),
+        }
+    }
+
+    /// A tensor with undefined elements, for a result.
+    pub fn make(&self, data_type: DataType, shape: impl Into<Shape>) -> Result<Value, Fault> {
+        self.memory.value(data_type, shape)
     }
 
     /// The operands' common type.
@@ -121,27 +153,7 @@ impl<B: Backend> Call<'_, B> {
     }
 }
 
-/// A float tensor without elements.
-pub(crate) fn empty<B: Backend>(shape: Vec<usize>, device: &Device<B>) -> FloatTensor<B> {
-    B::float_from_data(TensorData::new(Vec::<f32>::new(), shape), device)
-}
-
 /// One result.
-pub(crate) fn one<B: Backend>(value: Value<B>) -> Result<Outputs<B>, Fault> {
+pub(crate) fn one(value: Value) -> Result<Outputs, Fault> {
     Ok(vec![value])
-}
-
-/// One float result.
-pub(crate) fn float<B: Backend>(tensor: FloatTensor<B>) -> Result<Outputs<B>, Fault> {
-    one(Value::Float(tensor))
-}
-
-/// One integer result.
-pub(crate) fn int<B: Backend>(shape: Vec<usize>, data: Vec<i64>, data_type: DataType) -> Result<Outputs<B>, Fault> {
-    one(Value::Int(Ints { data_type, tensor: Host::new(shape, data) }))
-}
-
-/// One boolean result.
-pub(crate) fn bool<B: Backend>(shape: Vec<usize>, data: Vec<bool>) -> Result<Outputs<B>, Fault> {
-    one(Value::Bool(Host::new(shape, data)))
 }

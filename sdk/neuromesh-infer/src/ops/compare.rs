@@ -1,120 +1,124 @@
 //! Comparison, logic and choice.
 
-use burn_backend::Backend;
+use bytemuck::Pod;
 
 use super::{
-    broadcast,
+    Operator,
+    broadcast::{self, Operand},
     call::{self, Call, Outputs},
+    moves, op,
 };
 use crate::{
     DataType, Fault,
     shape::broadcast as broadcast_shape,
-    value::{Host, Ints, Value, float_from, float_into},
+    value::{Value, by_size},
 };
 
-pub(crate) fn equal<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+pub(super) const TABLE: &[Operator] = &[
+    op("And", 1, 2..=2, and),
+    op("Equal", 1, 2..=2, equal),
+    op("Greater", 1, 2..=2, greater),
+    op("GreaterOrEqual", 12, 2..=2, greater_or_equal),
+    op("Less", 1, 2..=2, less),
+    op("LessOrEqual", 12, 2..=2, less_or_equal),
+    op("Not", 1, 1..=1, not),
+    op("Or", 1, 2..=2, or),
+    moves("Where", 9, 3..=3, choose),
+    op("Xor", 1, 2..=2, xor),
+];
+
+fn equal(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     if call.same_type()? == DataType::Bool {
-        return logic(call, |a, b| a == b);
+        return logic(call, |a, b| u8::from(a == b));
     }
     compare(call, |a, b| a == b, |a, b| a == b)
 }
 
-pub(crate) fn less<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn less(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     compare(call, |a, b| a < b, |a, b| a < b)
 }
 
-pub(crate) fn less_or_equal<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn less_or_equal(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     compare(call, |a, b| a <= b, |a, b| a <= b)
 }
 
-pub(crate) fn greater<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn greater(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     compare(call, |a, b| a > b, |a, b| a > b)
 }
 
-pub(crate) fn greater_or_equal<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn greater_or_equal(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     compare(call, |a, b| a >= b, |a, b| a >= b)
 }
 
-pub(crate) fn and<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    logic(call, |a, b| a && b)
+fn and(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+    logic(call, |a, b| a & b)
 }
 
-pub(crate) fn or<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    logic(call, |a, b| a || b)
+fn or(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+    logic(call, |a, b| a | b)
 }
 
-pub(crate) fn xor<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    logic(call, |a, b| a != b)
+fn xor(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+    logic(call, |a, b| a ^ b)
 }
 
-pub(crate) fn not<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    let bools = call.bools(0)?;
-    call.charge(&bools.shape, DataType::Bool)?;
-    let data = bools.data.iter().map(|value| !value).collect();
-    call::bool(bools.shape, data)
+fn not(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+    let mut result = call.make(DataType::Bool, call.shape(0)?)?;
+    result.raw_mut::<u8>().iter_mut().zip(call.bools(0)?).for_each(|(to, &value)| *to = 1 - value);
+    call::one(result)
 }
 
 /// `Where`: the condition, what stands where it holds, what stands elsewhere.
-pub(crate) fn choose<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    let condition = call.bools(0)?;
+fn choose(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let (yes, no) = (call.take(1)?, call.take(2)?);
     if yes.data_type() != no.data_type() {
         return Err(Fault::Value(format!("it chooses between {} and {}", yes.data_type(), no.data_type())));
     }
-    let branches = broadcast_shape(&yes.shape(), &no.shape())?;
-    let shape = broadcast_shape(&condition.shape, &branches)?;
-    call.charge(&shape, DataType::Bool)?;
-    call.charge(&shape, yes.data_type())?;
-    // The loop takes two operands: the condition is repeated first, and then stands beside one branch at a time.
-    let condition = Host::new(shape.clone(), broadcast::expand(&condition, &shape));
-    Ok(vec![match (yes, no) {
-        (Value::Float(yes), Value::Float(no)) => {
-            let (yes, no) = (float_into::<B>(yes)?, float_into::<B>(no)?);
-            call.charge(&shape, DataType::F32)?;
-            Value::Float(float_from::<B>(select(&condition, &yes, &no, &shape), call.device))
-        }
-        (Value::Int(yes), Value::Int(no)) => {
-            let data_type = yes.data_type;
-            call.charge(&shape, data_type)?;
-            Value::Int(Ints { data_type, tensor: select(&condition, &yes.tensor, &no.tensor, &shape) })
-        }
-        (Value::Bool(yes), Value::Bool(no)) => {
-            call.charge(&shape, DataType::Bool)?;
-            Value::Bool(select(&condition, &yes, &no, &shape))
-        }
-        _ => return Err(Fault::Value("the branches differ in type".into())),
-    }])
-}
-
-fn select<T: Copy>(condition: &Host<bool>, yes: &Host<T>, no: &Host<T>, shape: &[usize]) -> Host<T> {
-    let no = Host::new(shape.to_vec(), broadcast::expand(no, shape));
-    let mut at = 0;
-    let data = broadcast::zip(condition, yes, shape, |condition, yes| {
-        at += 1;
-        if condition { yes } else { no.data[at - 1] }
+    let condition = Operand { shape: &call.shape(0)?, data: call.bools(0)? };
+    let branches = broadcast_shape(yes.shape(), no.shape())?;
+    let shape = broadcast_shape(condition.shape, &branches)?;
+    let mut result = call.make(yes.data_type(), shape.clone())?;
+    by_size!(yes.data_type(), T => {
+        let (yes, no) = (operand::<T>(&yes), operand::<T>(&no));
+        broadcast::zip3(condition, yes, no, &shape, result.raw_mut::<T>(), |condition, yes, no| {
+            if condition != 0 { yes } else { no }
+        });
     });
-    Host::new(shape.to_vec(), data)
+    call::one(result)
 }
 
-fn compare<B: Backend>(
-    call: &mut Call<'_, B>,
-    floats: fn(f32, f32) -> bool,
-    ints: fn(i64, i64) -> bool,
-) -> Result<Outputs<B>, Fault> {
+fn operand<T: Pod>(value: &Value) -> Operand<'_, T> {
+    Operand { shape: value.shape(), data: value.raw() }
+}
+
+fn compare(call: &mut Call<'_>, floats: fn(f32, f32) -> bool, ints: fn(i64, i64) -> bool) -> Result<Outputs, Fault> {
     let data_type = call.same_type()?;
-    let shape = broadcast_shape(&call.shape(0)?, &call.shape(1)?)?;
-    call.charge(&shape, DataType::Bool)?;
-    let data = match data_type {
-        DataType::F32 => broadcast::zip(&call.host_floats(0)?, &call.host_floats(1)?, &shape, floats),
-        DataType::Bool => return Err(Fault::Type { input: 0, found: DataType::Bool }),
-        _ => broadcast::zip(&call.ints(0)?.tensor, &call.ints(1)?.tensor, &shape, ints),
-    };
-    call::bool(shape, data)
+    let (a_shape, b_shape) = (call.shape(0)?, call.shape(1)?);
+    let shape = broadcast_shape(&a_shape, &b_shape)?;
+    let mut result = call.make(DataType::Bool, shape.clone())?;
+    let out = result.raw_mut::<u8>();
+    match data_type {
+        DataType::F32 => {
+            let a = Operand { shape: &a_shape, data: call.floats(0)? };
+            let b = Operand { shape: &b_shape, data: call.floats(1)? };
+            broadcast::zip(a, b, &shape, out, |a, b| u8::from(floats(a, b)));
+        }
+        found @ (DataType::Bool | DataType::F16) => return Err(Fault::Type { input: 0, found }),
+        _ => {
+            let (a, b) = (call.integers(0)?, call.integers(1)?);
+            let (a, b) = (Operand { shape: &a_shape, data: &a[..] }, Operand { shape: &b_shape, data: &b[..] });
+            broadcast::zip(a, b, &shape, out, |a, b| u8::from(ints(a, b)));
+        }
+    }
+    call::one(result)
 }
 
-fn logic<B: Backend>(call: &mut Call<'_, B>, f: fn(bool, bool) -> bool) -> Result<Outputs<B>, Fault> {
-    let (a, b) = (call.bools(0)?, call.bools(1)?);
-    let shape = broadcast_shape(&a.shape, &b.shape)?;
-    call.charge(&shape, DataType::Bool)?;
-    call::bool(shape.clone(), broadcast::zip(&a, &b, &shape, f))
+fn logic(call: &mut Call<'_>, f: fn(u8, u8) -> u8) -> Result<Outputs, Fault> {
+    let (a_shape, b_shape) = (call.shape(0)?, call.shape(1)?);
+    let shape = broadcast_shape(&a_shape, &b_shape)?;
+    let mut result = call.make(DataType::Bool, shape.clone())?;
+    let a = Operand { shape: &a_shape, data: call.bools(0)? };
+    let b = Operand { shape: &b_shape, data: call.bools(1)? };
+    broadcast::zip(a, b, &shape, result.raw_mut::<u8>(), f);
+    call::one(result)
 }

@@ -1,58 +1,60 @@
 //! Operators that pick, cut and join.
 
-use burn_backend::{Backend, Shape, Slice};
+use bytemuck::Pod;
 
 use super::{
-    broadcast,
+    MANY, Operator,
     call::{self, Call, Outputs},
+    movement::{self, Steps},
+    moves,
 };
 use crate::{
-    DataType, Fault, shape,
-    value::{Host, Ints, Value, indices_from},
+    Fault,
+    shape::{self, Shape},
+    value::{Value, by_size},
 };
 
-pub(crate) fn gather<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+pub(super) const TABLE: &[Operator] = &[
+    moves("Concat", 1, 1..=MANY, concat),
+    moves("Gather", 1, 2..=2, gather),
+    moves("Slice", 1, 1..=5, slice),
+    moves("Split", 2, 1..=2, split).outputs(1..=MANY),
+];
+
+fn gather(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
     let axis = shape::axis(call.attributes().int("axis")?.unwrap_or(0), sizes.len())?;
-    let indices = call.ints(1)?.tensor;
     let size = sizes[axis] as i64;
-    let mut positions = Vec::with_capacity(indices.data.len());
-    for &index in indices.data.iter() {
-        match index {
-            index if (0..size).contains(&index) => positions.push(index),
-            index if (-size..0).contains(&index) => positions.push(index + size),
+    let mut positions = call.integers(1)?;
+    for position in &mut positions {
+        match *position {
+            index if (0..size).contains(&index) => {}
+            index if (-size..0).contains(&index) => *position = index + size,
             index => return Err(Fault::Value(format!("index {index} is outside of dimension {axis} of {sizes:?}"))),
         }
     }
-    let mut target = sizes[..axis].to_vec();
-    target.extend(&indices.shape);
-    target.extend(&sizes[axis + 1..]);
-    let data_type = call.peek(0)?.data_type();
-    let elements = call.charge(&target, data_type)?;
-    call::one(match call.take(0)? {
-        Value::Float(_) if elements == 0 => Value::Float(call::empty::<B>(target, call.device)),
-        Value::Float(tensor) => {
-            let picked = B::float_select(tensor, axis, indices_from::<B>(positions, call.device));
-            Value::Float(B::float_reshape(picked, Shape::from(target)))
-        }
-        Value::Int(ints) => Value::Int(Ints { tensor: pick(&ints.tensor, axis, &positions, target), ..ints }),
-        Value::Bool(bools) => Value::Bool(pick(&bools, axis, &positions, target)),
-    })
+    let mut target = Shape::from_slice(&sizes[..axis]);
+    target.extend(call.shape(1)?);
+    target.extend_from_slice(&sizes[axis + 1..]);
+    let value = call.peek(0)?;
+    let mut result = call.make(value.data_type(), target)?;
+    let (_, size, inner) = shape::split_at(&sizes, axis);
+    by_size!(value.data_type(), T => pick::<T>(value.raw(), size, inner, &positions, result.raw_mut()));
+    call::one(result)
 }
 
-fn pick<T: Copy>(host: &Host<T>, axis: usize, positions: &[i64], target: Vec<usize>) -> Host<T> {
-    let (outer, size, inner) = shape::split_at(&host.shape, axis);
-    let mut data = Vec::with_capacity(outer * positions.len() * inner);
-    for block in 0..outer {
-        for &position in positions {
-            let start = (block * size + position as usize) * inner;
-            data.extend_from_slice(&host.data[start..start + inner]);
-        }
+/// In each block of `size` rows of `inner` elements, the rows at these positions.
+fn pick<T: Pod>(from: &[T], size: usize, inner: usize, positions: &[i64], to: &mut [T]) {
+    if to.is_empty() {
+        return;
     }
-    Host::new(target, data)
+    let rows = from.chunks_exact(size * inner).flat_map(|block| positions.iter().map(|&at| &block[at as usize * inner..]));
+    for (to, from) in to.chunks_exact_mut(inner).zip(rows) {
+        to.copy_from_slice(&from[..inner]);
+    }
 }
 
-pub(crate) fn slice<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn slice(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
     let starts = call.list_since(10, 1, "starts")?.ok_or(Fault::Missing(1))?;
     let ends = call.list_since(10, 2, "ends")?.ok_or(Fault::Missing(2))?;
@@ -68,21 +70,7 @@ pub(crate) fn slice<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fa
         let axis = shape::axis(axis, sizes.len())?;
         cuts[axis] = Cut::new(sizes[axis], starts[index], ends[index], steps[index])?;
     }
-    let target: Vec<usize> = cuts.iter().map(|cut| cut.count).collect();
-    let data_type = call.peek(0)?.data_type();
-    let elements = call.charge(&target, data_type)?;
-    call::one(match call.take(0)? {
-        Value::Float(_) if elements == 0 => Value::Float(call::empty::<B>(target, call.device)),
-        Value::Float(tensor) => {
-            // Backwards is: turn the dimension round, then cut forwards.
-            let backwards: Vec<usize> = (0..cuts.len()).filter(|&axis| cuts[axis].step < 0).collect();
-            let tensor = if backwards.is_empty() { tensor } else { B::float_flip(tensor, &backwards) };
-            let slices: Vec<Slice> = cuts.iter().zip(&sizes).map(|(cut, &size)| cut.forwards(size)).collect();
-            Value::Float(B::float_slice(tensor, &slices))
-        }
-        Value::Int(ints) => Value::Int(Ints { tensor: cut(&ints.tensor, &cuts, target), ..ints }),
-        Value::Bool(bools) => Value::Bool(cut(&bools, &cuts, target)),
-    })
+    call::one(cut(call, call.peek(0)?, &cuts)?)
 }
 
 /// What `Slice` takes from one dimension; all within it.
@@ -116,33 +104,23 @@ impl Cut {
         };
         Ok(Self { start: start.max(0) as usize, step: step as isize, count: count as usize })
     }
-
-    /// The same cut of the dimension turned round if the step is negative.
-    fn forwards(&self, size: usize) -> Slice {
-        let start = if self.step < 0 { size - 1 - self.start } else { self.start };
-        let step = self.step.unsigned_abs();
-        // The last element taken, and one: never beyond the dimension.
-        let end = start + (self.count - 1) * step + 1;
-        Slice::with_step(start as isize, Some(end as isize), step as isize)
-    }
 }
 
-fn cut<T: Copy>(host: &Host<T>, cuts: &[Cut], target: Vec<usize>) -> Host<T> {
-    let mut strides = vec![0isize; cuts.len()];
-    let (mut stride, mut start) = (1isize, 0isize);
-    for axis in (0..cuts.len()).rev() {
-        strides[axis] = stride * cuts[axis].step;
-        start += stride * cuts[axis].start as isize;
-        stride *= host.shape[axis] as isize;
-    }
-    let data = broadcast::walk(&host.data, &target, start, &strides);
-    Host::new(target, data)
+fn cut(call: &Call<'_>, value: &Value, cuts: &[Cut]) -> Result<Value, Fault> {
+    let strides = shape::strides(value.shape());
+    let target: Shape = cuts.iter().map(|cut| cut.count).collect();
+    let steps: Steps = cuts.iter().zip(&strides).map(|(cut, stride)| cut.step * stride).collect();
+    let start = match target.contains(&0) {
+        true => 0,
+        false => cuts.iter().zip(&strides).map(|(cut, stride)| cut.start as isize * stride).sum(),
+    };
+    movement::strided(call.memory, value, start, &steps, target)
 }
 
-pub(crate) fn concat<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn concat(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let first = call.shape(0)?;
     let axis = shape::axis(call.attributes().int("axis")?.unwrap_or(1), first.len())?;
-    let data_type = call.same_type()?;
+    call.same_type()?;
     let mut target = first.clone();
     for input in 1..call.inputs.len() {
         let other = call.shape(input)?;
@@ -153,47 +131,12 @@ pub(crate) fn concat<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, F
         let joined = target[axis].checked_add(other[axis]);
         target[axis] = joined.ok_or_else(|| Fault::Shape("the result is too large".into()))?;
     }
-    let elements = call.charge(&target, data_type)?;
-    let count = call.inputs.len();
-    match data_type {
-        DataType::F32 => {
-            let mut parts = Vec::with_capacity(count);
-            for input in 0..count {
-                // Backends disagree about parts without elements; they add nothing.
-                if call.shape(input)?[axis] > 0 {
-                    parts.push(call.float(input)?);
-                }
-            }
-            call::float::<B>(match (elements, parts.len()) {
-                (0, _) => call::empty::<B>(target, call.device),
-                (_, 1) => parts.remove(0),
-                _ => B::float_cat(parts, axis),
-            })
-        }
-        DataType::Bool => {
-            let parts = (0..count).map(|input| call.bools(input)).collect::<Result<Vec<_>, _>>()?;
-            call::one(Value::Bool(join(&parts, axis, target)))
-        }
-        data_type => {
-            let parts = (0..count).map(|input| Ok(call.ints(input)?.tensor)).collect::<Result<Vec<_>, Fault>>()?;
-            call::one(Value::Int(Ints { data_type, tensor: join(&parts, axis, target) }))
-        }
-    }
+    shape::checked(&target)?;
+    let parts = (0..call.inputs.len()).map(|input| call.take(input)).collect::<Result<Vec<_>, _>>()?;
+    call::one(movement::join(call.memory, &parts, axis, target)?)
 }
 
-fn join<T: Copy>(parts: &[Host<T>], axis: usize, target: Vec<usize>) -> Host<T> {
-    let (outer, _, inner) = shape::split_at(&target, axis);
-    let mut data = Vec::with_capacity(target.iter().product());
-    for block in 0..outer {
-        for part in parts {
-            let length = part.shape[axis] * inner;
-            data.extend_from_slice(&part.data[block * length..(block + 1) * length]);
-        }
-    }
-    Host::new(target, data)
-}
-
-pub(crate) fn split<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn split(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
     let axis = shape::axis(call.attributes().int("axis")?.unwrap_or(0), sizes.len())?;
     let size = sizes[axis];
@@ -220,22 +163,7 @@ pub(crate) fn split<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fa
     let mut results = Vec::with_capacity(outputs);
     let mut start = 0;
     for length in lengths {
-        let mut target = sizes.clone();
-        target[axis] = length;
-        let elements = call.charge(&target, value.data_type())?;
-        let mut cuts: Vec<Cut> = target.iter().map(|&size| Cut { start: 0, step: 1, count: size }).collect();
-        cuts[axis].start = start;
-        results.push(match &value {
-            Value::Float(_) if elements == 0 => Value::Float(call::empty::<B>(target, call.device)),
-            Value::Float(tensor) => {
-                let slices: Vec<Slice> = cuts.iter().zip(&sizes).map(|(cut, &size)| cut.forwards(size)).collect();
-                Value::Float(B::float_slice(tensor.clone(), &slices))
-            }
-            Value::Int(ints) => {
-                Value::Int(Ints { data_type: ints.data_type, tensor: cut(&ints.tensor, &cuts, target) })
-            }
-            Value::Bool(bools) => Value::Bool(cut(bools, &cuts, target)),
-        });
+        results.push(movement::section(call.memory, &value, axis, start, length)?);
         start += length;
     }
     Ok(results)

@@ -1,84 +1,74 @@
 //! Operators that make tensors out of nothing much.
 
-use burn_backend::Backend;
-
-use super::call::{self, Call, Outputs};
+use super::{
+    Operator,
+    call::{self, Call, Outputs},
+    moves, op,
+};
 use crate::{
-    Data, DataType, Fault, Tensor,
+    DataType, Fault,
     attribute::{Attribute, wrong},
-    shape,
-    value::{Host, Ints, Value, float_from},
+    shape::{self, Shape},
+    value::{Value, by_size},
 };
 
-pub(crate) fn constant<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    let tensor = match call.attributes().0.as_slice() {
-        [(_, Attribute::Tensor(tensor))] => tensor.clone(),
-        [(_, Attribute::Float(value))] => Tensor { shape: Vec::new(), data: Data::F32(vec![*value]) },
-        [(_, Attribute::Int(value))] => Tensor { shape: Vec::new(), data: Data::I64(vec![*value]) },
-        [(_, Attribute::Floats(values))] => Tensor { shape: vec![values.len()], data: Data::F32(values.clone()) },
-        [(_, Attribute::Ints(values))] => Tensor { shape: vec![values.len()], data: Data::I64(values.clone()) },
-        _ => return Err(wrong("value", "exactly one attribute must give a number, a list of numbers or a tensor")),
-    };
-    call.charge(&tensor.shape, tensor.data.data_type())?;
-    call::one(Value::from_tensor(tensor, call.device))
-}
+pub(super) const TABLE: &[Operator] = &[
+    moves("Constant", 1, 0..=0, constant),
+    moves("ConstantOfShape", 9, 1..=1, constant_of_shape),
+    op("Range", 11, 3..=3, range),
+];
 
-pub(crate) fn constant_of_shape<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    let target = shape::sizes(&call.list(0)?).map_err(|reason| Fault::Value(reason.into()))?;
-    let elements = shape::checked(&target)?;
-    let value = match call.attributes().get("value") {
-        None => Data::F32(vec![0.0]),
-        Some(Attribute::Tensor(tensor)) if tensor.data.len() == 1 => tensor.data.clone(),
-        Some(_) => return Err(wrong("value", "a tensor of one element is expected")),
-    };
-    let data_type = value.data_type();
-    call.charge(&target, data_type)?;
-    let ints = |value: i64| Value::Int(Ints { data_type, tensor: Host::new(target.clone(), vec![value; elements]) });
-    call::one(match value {
-        Data::F32(value) => Value::Float(float_from::<B>(Host::new(target, vec![value[0]; elements]), call.device)),
-        Data::Bool(value) => Value::Bool(Host::new(target, vec![value[0]; elements])),
-        Data::I64(value) => ints(value[0]),
-        Data::I32(value) => ints(value[0].into()),
-        Data::U8(value) => ints(value[0].into()),
-        Data::I8(value) => ints(value[0].into()),
+fn constant(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+    let list = |length: usize| Shape::from_slice(&[length]);
+    call::one(match call.attributes().0.as_slice() {
+        [(_, Attribute::Tensor(tensor))] => tensor.clone(),
+        [(_, Attribute::Float(value))] => Value::constant(DataType::F32, Shape::new(), &[*value]),
+        [(_, Attribute::Int(value))] => Value::constant(DataType::I64, Shape::new(), &[*value]),
+        [(_, Attribute::Floats(values))] => Value::constant(DataType::F32, list(values.len()), values),
+        [(_, Attribute::Ints(values))] => Value::constant(DataType::I64, list(values.len()), values),
+        _ => return Err(wrong("value", "exactly one attribute must give a number, a list of numbers or a tensor")),
     })
 }
 
-pub(crate) fn range<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn constant_of_shape(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+    let target = shape::sizes(&call.list(0)?).map_err(|reason| Fault::Value(reason.into()))?;
+    let zero = Value::constant(DataType::F32, Shape::new(), &[0f32]);
+    let value = call.attributes().tensor("value")?.unwrap_or(&zero);
+    if value.len() != 1 {
+        return Err(wrong("value", "a tensor of one element is expected"));
+    }
+    let mut result = call.make(value.data_type(), target)?;
+    by_size!(value.data_type(), T => result.raw_mut::<T>().fill(value.raw::<T>()[0]));
+    call::one(result)
+}
+
+fn range(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let no_step = || Fault::Value("the step is zero".into());
     match call.same_type()? {
         DataType::F32 => {
-            let mut scalar = |input| one_of(call.host_floats(input)?);
-            let (start, limit, step) = (scalar(0)?, scalar(1)?, scalar(2)?);
+            let (start, limit, step) = (call.number(0)? as f32, call.number(1)?, call.number(2)? as f32);
             if step == 0.0 {
                 return Err(no_step());
             }
-            // Saturates: an absurd count is then refused by the charge.
-            let count = ((f64::from(limit) - f64::from(start)) / f64::from(step)).ceil().max(0.0) as usize;
-            call.charge(&[count], DataType::F32)?;
-            let data = (0..count).map(|index| start + index as f32 * step).collect();
-            call::float::<B>(float_from::<B>(Host::new(vec![count], data), call.device))
+            // Saturates: an absurd count is then refused where the memory is asked for.
+            let count = ((limit - f64::from(start)) / f64::from(step)).ceil().max(0.0) as usize;
+            let mut result = call.make(DataType::F32, [count].as_slice())?;
+            let elements = result.raw_mut::<f32>().iter_mut().enumerate();
+            elements.for_each(|(index, to)| *to = start + index as f32 * step);
+            call::one(result)
         }
-        DataType::Bool => Err(Fault::Type { input: 0, found: DataType::Bool }),
+        found @ (DataType::Bool | DataType::F16) => Err(Fault::Type { input: 0, found }),
         data_type => {
-            let mut scalar = |input| one_of(call.ints(input)?.tensor);
-            let (start, limit, step) = (scalar(0)?, scalar(1)?, scalar(2)?);
+            let (start, limit, step) = (call.integer(0)?, call.integer(1)?, call.integer(2)?);
             if step == 0 {
                 return Err(no_step());
             }
             let (start, limit, step) = (i128::from(start), i128::from(limit), i128::from(step));
             let distance = if step > 0 { limit - start } else { start - limit };
             let count = usize::try_from((distance.max(0) + step.abs() - 1) / step.abs()).unwrap_or(usize::MAX);
-            call.charge(&[count], data_type)?;
-            let data = (0..count).map(|index| (start + index as i128 * step) as i64).collect();
-            call::int(vec![count], data, data_type)
+            let mut result = call.make(data_type, [count].as_slice())?;
+            result.write_integers((0..count).map(|index| (start + index as i128 * step) as i64));
+            call::one(result)
         }
-    }
-}
-
-fn one_of<T: Copy>(host: Host<T>) -> Result<T, Fault> {
-    match host.data.as_slice() {
-        [value] => Ok(*value),
-        other => Err(Fault::Shape(format!("one number is needed; there are {}", other.len()))),
     }
 }

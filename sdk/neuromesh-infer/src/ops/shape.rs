@@ -1,35 +1,48 @@
 //! Operators that change a tensor's shape, and those that tell it.
 
-use burn_backend::{Backend, Shape};
-
 use super::{
-    broadcast,
+    Operator,
     call::{self, Call, Outputs},
+    movement, moves,
 };
 use crate::{
-    DataType, Fault, shape,
-    value::{Host, Ints, Value},
+    DataType, Fault,
+    shape::{self, Shape},
+    value::Value,
 };
 
-pub(crate) fn identity<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+pub(super) const TABLE: &[Operator] = &[
+    moves("Dropout", 1, 1..=3, dropout).outputs(1..=2),
+    moves("Expand", 8, 2..=2, expand),
+    moves("Flatten", 1, 1..=1, flatten),
+    moves("Identity", 1, 1..=1, identity),
+    moves("Reshape", 5, 2..=2, reshape),
+    moves("Shape", 1, 1..=1, shape_of),
+    moves("Size", 1, 1..=1, size),
+    moves("Squeeze", 1, 1..=2, squeeze),
+    moves("Transpose", 1, 1..=1, transpose),
+    moves("Unsqueeze", 1, 1..=2, unsqueeze),
+];
+
+fn identity(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     call::one(call.take(0)?)
 }
 
 /// At inference nothing is dropped.
-pub(crate) fn dropout<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    if call.has(2) && call.bools(2)?.data.iter().any(|&training| training) {
+fn dropout(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+    if call.has(2) && call.bools(2)?.iter().any(|&training| training != 0) {
         return Err(Fault::Unsupported("Dropout in training mode".into()));
     }
     let value = call.take(0)?;
     if call.node.outputs.len() < 2 {
         return call::one(value);
     }
-    let shape = value.shape();
-    let kept = call.charge(&shape, DataType::Bool)?;
-    Ok(vec![value, Value::Bool(Host::new(shape, vec![true; kept]))])
+    let mut kept = call.make(DataType::Bool, value.shape().clone())?;
+    kept.fill(1.0);
+    Ok(vec![value, kept])
 }
 
-pub(crate) fn shape_of<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn shape_of(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
     let rank = sizes.len() as i64;
     let bound = |value: Option<i64>, default: i64| {
@@ -38,16 +51,16 @@ pub(crate) fn shape_of<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>,
     };
     let start = bound(call.attributes().int("start")?, 0);
     let end = bound(call.attributes().int("end")?, rank);
-    let list = sizes.get(start..end).unwrap_or_default().iter().map(|&size| size as i64).collect();
-    call::one(Value::Int(Ints::list(list)))
+    let list: Vec<i64> = sizes.get(start..end).unwrap_or_default().iter().map(|&size| size as i64).collect();
+    call::one(Value::constant(DataType::I64, [list.len()].as_slice(), &list))
 }
 
-pub(crate) fn size<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn size(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let elements = shape::checked(&call.shape(0)?)?;
-    call::int(Vec::new(), vec![elements as i64], DataType::I64)
+    call::one(Value::constant(DataType::I64, Shape::new(), &[elements as i64]))
 }
 
-pub(crate) fn reshape<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn reshape(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let wanted = call.list(1)?;
     let zero_is_zero = call.attributes().flag("allowzero", false)?;
     let old = call.shape(0)?;
@@ -56,9 +69,9 @@ pub(crate) fn reshape<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, 
 }
 
 /// The shape that `Reshape` asks for: 0 copies a size, one -1 takes what is left.
-fn resolve(old: &[usize], wanted: &[i64], zero_is_zero: bool) -> Result<Vec<usize>, Fault> {
+fn resolve(old: &[usize], wanted: &[i64], zero_is_zero: bool) -> Result<Shape, Fault> {
     let refuse = |reason: &str| Fault::Shape(format!("{old:?} cannot become {wanted:?}: {reason}"));
-    let mut target = Vec::with_capacity(wanted.len());
+    let mut target = Shape::with_capacity(wanted.len());
     let mut free = None;
     for (index, &size) in wanted.iter().enumerate() {
         target.push(match size {
@@ -82,17 +95,17 @@ fn resolve(old: &[usize], wanted: &[i64], zero_is_zero: bool) -> Result<Vec<usiz
     }
 }
 
-pub(crate) fn flatten<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn flatten(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
     let axis = match call.attributes().int("axis")?.unwrap_or(1) {
         // One past the last dimension is allowed here.
         end if end == sizes.len() as i64 => sizes.len(),
         axis => shape::axis(axis, sizes.len())?,
     };
-    to_shape(call, vec![sizes[..axis].iter().product(), sizes[axis..].iter().product()])
+    to_shape(call, Shape::from_slice(&[sizes[..axis].iter().product(), sizes[axis..].iter().product()]))
 }
 
-pub(crate) fn squeeze<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn squeeze(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
     let axes = match call.list_since(13, 1, "axes")? {
         None => (0..sizes.len()).filter(|&axis| sizes[axis] == 1).collect(),
@@ -105,7 +118,7 @@ pub(crate) fn squeeze<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, 
     to_shape(call, target)
 }
 
-pub(crate) fn unsqueeze<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn unsqueeze(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
     let list = call.list_since(13, 1, "axes")?.ok_or(Fault::Missing(1))?;
     let rank = sizes.len().saturating_add(list.len());
@@ -117,14 +130,13 @@ pub(crate) fn unsqueeze<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>
 }
 
 /// The same elements in a shape of the same size.
-fn to_shape<B: Backend>(call: &mut Call<'_, B>, target: Vec<usize>) -> Result<Outputs<B>, Fault> {
-    let data_type = call.peek(0)?.data_type();
-    call.charge(&target, data_type)?;
+fn to_shape(call: &mut Call<'_>, target: Shape) -> Result<Outputs, Fault> {
+    shape::checked(&target)?;
     let value = call.take(0)?;
     call::one(value.reshape(target))
 }
 
-pub(crate) fn transpose<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn transpose(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
     let rank = sizes.len();
     let order: Vec<usize> = match call.attributes().ints("perm")? {
@@ -135,44 +147,17 @@ pub(crate) fn transpose<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>
         }
         Some(perm) => return Err(Fault::Value(format!("the permutation {perm:?} does not fit {rank} dimensions"))),
     };
-    let target: Vec<usize> = order.iter().map(|&axis| sizes[axis]).collect();
-    let data_type = call.peek(0)?.data_type();
-    call.charge(&target, data_type)?;
-    call::one(match call.take(0)? {
-        Value::Float(tensor) => Value::Float(B::float_permute(tensor, &order)),
-        Value::Int(ints) => Value::Int(Ints { tensor: permute(&ints.tensor, &order, target), ..ints }),
-        Value::Bool(bools) => Value::Bool(permute(&bools, &order, target)),
-    })
+    call::one(movement::permute(call.memory, call.peek(0)?, &order)?)
 }
 
-fn permute<T: Copy>(host: &Host<T>, order: &[usize], target: Vec<usize>) -> Host<T> {
-    let mut strides = vec![0isize; order.len()];
-    let mut stride = 1;
-    for axis in (0..order.len()).rev() {
-        strides[axis] = stride;
-        stride *= host.shape[axis] as isize;
-    }
-    let strides: Vec<isize> = order.iter().map(|&axis| strides[axis]).collect();
-    let data = broadcast::walk(&host.data, &target, 0, &strides);
-    Host::new(target, data)
-}
-
-pub(crate) fn expand<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn expand(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let wanted = shape::sizes(&call.list(1)?).map_err(|reason| Fault::Value(reason.into()))?;
     // The rank first: broadcasting allocates by it.
     shape::checked(&wanted)?;
     let target = shape::broadcast(&call.shape(0)?, &wanted)?;
-    let data_type = call.peek(0)?.data_type();
-    call.charge(&target, data_type)?;
-    call::one(match call.take(0)? {
-        Value::Float(tensor) => Value::Float(B::float_expand(tensor, Shape::from(target))),
-        Value::Int(ints) => {
-            let data = broadcast::expand(&ints.tensor, &target);
-            Value::Int(Ints { tensor: Host::new(target, data), ..ints })
-        }
-        Value::Bool(bools) => {
-            let data = broadcast::expand(&bools, &target);
-            Value::Bool(Host::new(target, data))
-        }
-    })
+    let value = call.take(0)?;
+    match *value.shape() == target {
+        true => call::one(value),
+        false => call::one(movement::expand(call.memory, &value, &target)?),
+    }
 }

@@ -6,25 +6,29 @@
 /// The fields of a message that hold messages which the decoder will build.
 struct Schema(&'static [(u32, &'static Schema)]);
 
-const LEAF: Schema = Schema(&[]);
-const SHAPE: Schema = Schema(&[(1, &LEAF)]);
-const TENSOR_TYPE: Schema = Schema(&[(2, &SHAPE)]);
-const TYPE: Schema = Schema(&[(1, &TENSOR_TYPE)]);
-const VALUE_INFO: Schema = Schema(&[(2, &TYPE)]);
-const TENSOR: Schema = Schema(&[(13, &LEAF)]);
-const ATTRIBUTE: Schema = Schema(&[(5, &TENSOR), (6, &LEAF)]);
-const NODE: Schema = Schema(&[(1, &LEAF), (2, &LEAF), (5, &ATTRIBUTE)]);
-const GRAPH: Schema = Schema(&[(1, &NODE), (5, &TENSOR), (11, &VALUE_INFO), (12, &VALUE_INFO), (15, &LEAF)]);
-const MODEL: Schema = Schema(&[(7, &GRAPH), (8, &LEAF)]);
+static LEAF: Schema = Schema(&[]);
+static SHAPE: Schema = Schema(&[(1, &LEAF)]);
+static TENSOR_TYPE: Schema = Schema(&[(2, &SHAPE)]);
+static TYPE: Schema = Schema(&[(1, &TENSOR_TYPE)]);
+static VALUE_INFO: Schema = Schema(&[(2, &TYPE)]);
+static TENSOR: Schema = Schema(&[(13, &LEAF)]);
+static ATTRIBUTE: Schema = Schema(&[(5, &TENSOR), (6, &GRAPH), (9, &LEAF)]);
+static NODE: Schema = Schema(&[(1, &LEAF), (2, &LEAF), (5, &ATTRIBUTE)]);
+static GRAPH: Schema = Schema(&[(1, &NODE), (5, &TENSOR), (11, &VALUE_INFO), (12, &VALUE_INFO), (15, &LEAF)]);
+static MODEL: Schema = Schema(&[(7, &GRAPH), (8, &LEAF)]);
+
+/// How deep messages may be nested: subgraphs in subgraphs. The decoder has a bound of its own, not far from this.
+const MAX_DEPTH: usize = 90;
 
 /// How many messages and strings a model file holds, counting no further than just above `limit`; `None` if it is malformed.
 pub(crate) fn count_messages(model: &[u8], limit: usize) -> Option<usize> {
     let mut count = 0;
-    walk(model, &MODEL, limit, &mut count)?;
+    walk(model, &MODEL, limit, &mut count, MAX_DEPTH)?;
     Some(count)
 }
 
-fn walk(mut bytes: &[u8], schema: &Schema, limit: usize, count: &mut usize) -> Option<()> {
+fn walk(mut bytes: &[u8], schema: &Schema, limit: usize, count: &mut usize, depth: usize) -> Option<()> {
+    let depth = depth.checked_sub(1)?;
     *count += 1;
     while !bytes.is_empty() && *count <= limit {
         let key = varint(&mut bytes)?;
@@ -42,7 +46,7 @@ fn walk(mut bytes: &[u8], schema: &Schema, limit: usize, count: &mut usize) -> O
                     if inner.0.is_empty() {
                         *count += 1;
                     } else {
-                        walk(body, inner, limit, count)?;
+                        walk(body, inner, limit, count, depth)?;
                     }
                 }
             }

@@ -9,7 +9,7 @@ pub(super) fn find(view: &View<'_>, node: &Node) -> Option<Replacement> {
     }
     orders(node).find_map(|[product, bias]| {
         let [x, weight] = pair(view.only_by(product, "MatMul")?)?;
-        match (&view.constant_shape(weight)?[..], &view.constant_shape(bias)?[..]) {
+        match (view.constant_shape(weight)?, view.constant_shape(bias)?) {
             ([_, columns], [length]) if columns == length => {
                 Some(Replacement { op: "*Linear", inputs: vec![x, weight, bias], attributes: Vec::new() })
             }

@@ -1,0 +1,110 @@
+//! WebAssembly's 128-bit vectors, always compiled in.
+
+use super::{Dot, IntKernel, Kernel, Tile, Vector};
+use crate::kernels::cpu::Isa;
+use core::arch::wasm32::*;
+
+/// Whether the build may use the fused multiply-add of relaxed SIMD.
+const RELAXED: bool = cfg!(target_feature = "relaxed-simd");
+
+pub fn run<K: Kernel>(_: Isa, fast: bool, kernel: K) -> K::Output {
+    if RELAXED && fast { kernel.run::<Floats<true>>() } else { kernel.run::<Floats<false>>() }
+}
+
+pub fn run_int<K: IntKernel>(_: Isa, kernel: K) -> K::Output {
+    kernel.run::<Ints>()
+}
+
+#[derive(Clone, Copy)]
+struct Floats<const FUSED: bool>(v128);
+
+impl<const FUSED: bool> Vector for Floats<FUSED> {
+    const LANES: usize = 4;
+    const TILE: Tile = Tile { rows: 4, registers: 2 };
+
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        Floats(f32x4_splat(x))
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller's promise.
+        Floats(unsafe { v128_load(from.cast()) })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { v128_store(to.cast(), self.0) }
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Floats(f32x4_add(self.0, other.0))
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Floats(f32x4_mul(self.0, other.0))
+    }
+    #[inline(always)]
+    fn madd(self, a: Self, b: Self) -> Self {
+        if FUSED && RELAXED {
+            // SAFETY: the build has the feature.
+            #[allow(unused_unsafe)]
+            Floats(unsafe { f32x4_relaxed_madd(a.0, b.0, self.0) })
+        } else {
+            self.add(a.mul(b))
+        }
+    }
+    #[inline(always)]
+    fn at_least(self, bound: Self) -> Self {
+        // `pmax(a, b)` is `a < b ? b : a`.
+        Floats(f32x4_pmax(self.0, bound.0))
+    }
+    #[inline(always)]
+    fn at_most(self, bound: Self) -> Self {
+        // `pmin(a, b)` is `b < a ? b : a`.
+        Floats(f32x4_pmin(self.0, bound.0))
+    }
+    #[inline(always)]
+    fn or_if_negative(self, negative: Self) -> Self {
+        Floats(v128_bitselect(negative.0, self.0, f32x4_lt(self.0, f32x4_splat(0.0))))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Ints(v128);
+
+impl Dot for Ints {
+    const LANES: usize = 4;
+    const GROUP: usize = 2;
+    const TILE: Tile = Tile { rows: 4, registers: 2 };
+    type Weights = v128;
+    type Values = v128;
+
+    #[inline(always)]
+    fn zero() -> Self {
+        Ints(i32x4_splat(0))
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const i32) -> Self {
+        // SAFETY: the caller's promise.
+        Ints(unsafe { v128_load(from.cast()) })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut i32) {
+        // SAFETY: the caller's promise.
+        unsafe { v128_store(to.cast(), self.0) }
+    }
+    #[inline(always)]
+    unsafe fn weights(from: *const i8) -> Self::Weights {
+        // SAFETY: the caller's promise.
+        unsafe { i16x8_load_extend_i8x8(from) }
+    }
+    #[inline(always)]
+    fn values(unit: i32) -> Self::Values {
+        i32x4_splat(unit)
+    }
+    #[inline(always)]
+    fn dot(self, values: Self::Values, weights: Self::Weights) -> Self {
+        Ints(i32x4_add(self.0, i32x4_dot_i16x8(values, weights)))
+    }
+}

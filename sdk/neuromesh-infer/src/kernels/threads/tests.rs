@@ -1,0 +1,79 @@
+use super::*;
+
+fn sum_of(threads: &Threads, tasks: usize) -> (usize, bool) {
+    let calls: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+    threads.run(tasks, &|index| {
+        calls[index].fetch_add(1, Ordering::Relaxed);
+    });
+    (calls.len(), calls.iter().all(|calls| calls.load(Ordering::Relaxed) == 1))
+}
+
+#[test]
+fn every_index_once() {
+    for count in 1..5 {
+        let threads = Threads::new(count);
+        for tasks in [0, 1, 2, 3, 7, 100] {
+            for _ in 0..50 {
+                assert_eq!(sum_of(&threads, tasks), (tasks, true));
+            }
+        }
+    }
+}
+
+#[test]
+fn sleeping_workers_wake() {
+    let threads = Threads::new(3);
+    for _ in 0..3 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert_eq!(sum_of(&threads, 64), (64, true));
+    }
+}
+
+#[test]
+fn nested_and_concurrent_loops() {
+    let threads = Threads::new(3);
+    let inner = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    threads.run(5, &|_| {
+                        threads.run(4, &|_| {
+                            inner.fetch_add(1, Ordering::Relaxed);
+                        });
+                    });
+                }
+            });
+        }
+    });
+    assert_eq!(inner.load(Ordering::Relaxed), 3 * 20 * 5 * 4);
+}
+
+#[test]
+fn a_panic_is_the_callers_and_the_pool_lives_on() {
+    let threads = Threads::new(2);
+    let done = AtomicUsize::new(0);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        threads.run(8, &|index| {
+            if index == 3 {
+                resume_unwind(Box::new("three"));
+            }
+            done.fetch_add(1, Ordering::Relaxed);
+        });
+    }));
+    let payload = outcome.expect_err("the panic reaches the caller");
+    assert_eq!(payload.downcast_ref::<&str>(), Some(&"three"));
+    assert_eq!(done.load(Ordering::Relaxed), 7);
+    assert_eq!(sum_of(&threads, 9), (9, true));
+}
+
+#[test]
+fn workers_from_elsewhere() {
+    let (threads, workers) = Threads::staffed_by_caller(3);
+    assert_eq!((threads.count(), workers.len()), (3, 2));
+    assert_eq!(sum_of(&threads, 10), (10, true), "before anybody has come");
+    let handles: Vec<_> = workers.into_iter().map(|worker| std::thread::spawn(move || worker.work())).collect();
+    assert_eq!(sum_of(&threads, 10), (10, true));
+    drop(threads);
+    handles.into_iter().for_each(|handle| handle.join().expect("they leave when the last handle is dropped"));
+}
