@@ -11,7 +11,6 @@ use crate::{
     ops::Kind,
     plan::{self, Plan, Step},
     shape::{self, Shape},
-    value::Value,
 };
 use frame::Frame;
 use turns::{Next, Turns};
@@ -78,7 +77,9 @@ impl Run {
         let plan = Arc::clone(&frame.plan);
         match plan.steps.get(frame.next) {
             Some(step) => self.execute(step)?,
-            None => self.finish_turn()?,
+            None if self.frames.len() > 1 => self.finish_turn()?,
+            // Everything was known at load.
+            None => {}
         }
         match self.frames.as_slice() {
             [frame] if frame.next == frame.plan.steps.len() => self.outputs().map(Some),
