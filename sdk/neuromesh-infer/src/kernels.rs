@@ -4,5 +4,12 @@
 //! exact path.
 
 pub mod cpu;
+pub mod elementwise;
+pub mod gemm;
+pub mod math;
+pub mod norm;
+pub mod pool;
+pub mod reduce;
 mod simd;
+pub mod softmax;
 pub mod threads;

@@ -8,11 +8,16 @@ mod call;
 mod cast;
 mod compare;
 mod control;
+mod elementwise;
 
 mod index;
 mod make;
+mod matrix;
 pub(crate) mod movement;
+mod normalize;
+mod reduce;
 mod shape;
+mod unary;
 
 
 use std::ops::RangeInclusive;
@@ -85,10 +90,15 @@ const FAMILIES: &[&[Operator]] = &[
     cast::TABLE,
     compare::TABLE,
     control::TABLE,
+    elementwise::TABLE,
 
     index::TABLE,
     make::TABLE,
+    matrix::TABLE,
+    normalize::TABLE,
+    reduce::TABLE,
     shape::TABLE,
+    unary::TABLE,
 
 ];
 

@@ -55,6 +55,12 @@ pub(crate) trait Vector: Copy {
     fn at_most(self, bound: Self) -> Self;
     /// `if self < 0 { negative } else { self }`.
     fn or_if_negative(self, negative: Self) -> Self;
+    /// Runs the kernel: where another compiler comes after ours, one that spills registers in long functions, in a function of
+    /// its own.
+    #[inline(always)]
+    fn apart<K: Kernel<Output = ()>>(kernel: K) {
+        kernel.run::<Self>();
+    }
 }
 
 /// A register of `i32` sums of products of bytes.

@@ -3,6 +3,7 @@
 use crate::{
     DataType, Fault,
     attribute::Attributes,
+    buffer::Buffer,
     graph::Node,
     kernels::cpu::Cpu,
     memory::Memory,
@@ -138,6 +139,11 @@ impl Call<'_> {
     /// A tensor with undefined elements, for a result.
     pub fn make(&self, data_type: DataType, shape: impl Into<Shape>) -> Result<Value, Fault> {
         self.memory.value(data_type, shape)
+    }
+
+    /// Memory for so many numbers while the operator runs.
+    pub fn scratch(&self, numbers: usize) -> Result<Buffer, Fault> {
+        self.memory.buffer(numbers.saturating_mul(4))
     }
 
     /// The operands' common type.

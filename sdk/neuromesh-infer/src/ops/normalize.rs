@@ -1,74 +1,125 @@
-//! Softmax and normalization.
-
-use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
+//! Softmax and layer normalization.
 
 use super::{
+    Operator,
     call::{self, Call, Outputs},
-    fused::softmax_rows,
+    op,
 };
 use crate::{
-    DataType, Fault, shape,
-    value::{Value, float_from},
+    DataType, Fault,
+    kernels::{
+        norm,
+        softmax::{self, Kind, Scores},
+    },
+    shape::{self, broadcast, broadcast_strides, split_at},
+    value::Value,
 };
 
-pub(crate) fn softmax<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    along_axis(call, softmax_along)
-}
+pub(super) const TABLE: &[Operator] = &[
+    op("*LayerNorm", 1, 3..=3, |call| {
+        let rank = call.peek(0)?.rank();
+        let last = rank.checked_sub(1).ok_or_else(|| Fault::Shape("a scalar has no last dimension".into()))?;
+        layer_norm(call, last)
+    }),
+    op("*ScaledSoftmax", 1, 1..=2, scaled_softmax),
+    op("LayerNormalization", 17, 2..=3, layer_normalization).outputs(1..=3),
+    op("LogSoftmax", 1, 1..=1, |call| along_axis(call, Kind::LogSoftmax)),
+    op("Softmax", 1, 1..=1, |call| along_axis(call, Kind::Softmax)),
+];
 
-pub(crate) fn log_softmax<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    along_axis(call, |call, axis| {
-        let tensor = call.float(0)?;
-        call::float::<B>(B::log_softmax(tensor, axis))
-    })
-}
-
-/// Softmax along an axis that exists. Rows that lie together go through our own kernel.
-pub(crate) fn softmax_along<B: Backend>(call: &mut Call<'_, B>, axis: usize) -> Result<Outputs<B>, Fault> {
-    if axis + 1 < call.shape(0)?.len() {
-        let tensor = call.float(0)?;
-        return call::float::<B>(B::softmax(tensor, axis));
-    }
-    let mut host = call.host_floats(0)?;
-    softmax_rows(&mut host, |_, _| {});
-    call::float::<B>(float_from::<B>(host, call.device))
-}
-
-fn along_axis<B: Backend>(
-    call: &mut Call<'_, B>,
-    apply: fn(&mut Call<'_, B>, usize) -> Result<Outputs<B>, Fault>,
-) -> Result<Outputs<B>, Fault> {
+fn along_axis(call: &mut Call<'_>, kind: Kind) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
     let flattens = call.opset() < 13;
     let axis = call.attributes().int("axis")?.unwrap_or(if flattens { 1 } else { -1 });
     let axis = shape::axis(axis, sizes.len())?;
-    // The result and what the kernel holds meanwhile.
-    call.charge(&sizes, DataType::F32)?;
-    if call.charge(&sizes, DataType::F32)? == 0 {
-        return call::one(call.take(0)?);
+    let dimensions = match flattens {
+        // Before operator set 13 everything from the axis on is one row.
+        true => [sizes[..axis].iter().product(), sizes[axis..].iter().product(), 1],
+        false => <[usize; 3]>::from(split_at(&sizes, axis)),
+    };
+    let mut x = own_floats(call)?;
+    if x.len() > 0 {
+        softmax::softmax_axis(call.cpu, kind, x.raw_mut(), dimensions);
     }
-    if !flattens {
-        return apply(call, axis);
-    }
-    // Before operator set 13 everything from the axis on is one row.
-    let rows: Vec<usize> = vec![sizes[..axis].iter().product(), sizes[axis..].iter().product()];
-    let tensor = call.float(0)?;
-    call.inputs = vec![Some(Value::Float(B::float_reshape(tensor, Shape::from(rows))))];
-    let results = apply(call, 1)?;
-    Ok(results.into_iter().map(|value| value.reshape(sizes.clone())).collect())
+    call::one(x)
 }
 
-pub(crate) fn layer_normalization<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+/// The first operand, in memory that may be overwritten.
+pub(crate) fn own_floats(call: &mut Call<'_>) -> Result<Value, Fault> {
+    call.expect(0, DataType::F32)?;
+    let mut x = call.take(0)?;
+    if x.is_unique() {
+        return Ok(x);
+    }
+    let mut copy = call.make(DataType::F32, x.shape().clone())?;
+    copy.raw_mut::<f32>().copy_from_slice(x.raw());
+    Ok(copy)
+}
+
+/// `softmax(scores * scale + mask)` over the last dimension.
+fn scaled_softmax(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+    let scale = call.attributes().float("scale")?.unwrap_or(1.0);
+    let shape = call.shape(0)?;
+    let Some(&row) = shape.last() else {
+        return Err(Fault::Shape("a scalar has no last dimension".into()));
+    };
+    let mut mask = match call.has(1) {
+        true => Some(call.take(1)?),
+        false => None,
+    };
+    if let Some(mask) = &mut mask {
+        if mask.data_type() != DataType::F32 {
+            return Err(Fault::Type { input: 1, found: mask.data_type() });
+        }
+        let both = broadcast(&shape, mask.shape())?;
+        if both != shape {
+            // The mask has more rows than the scores: those are repeated first.
+            let scores = call.take(0)?;
+            call.inputs[0] = Some(super::movement::expand(call.memory, &scores, &both)?);
+            call.inputs[1] = Some(mask.clone());
+            return scaled_softmax(call);
+        }
+        if mask.shape().last() != Some(&row) {
+            // One number for a whole row.
+            let mut target = mask.shape().clone();
+            target.pop();
+            target.push(row);
+            *mask = super::movement::expand(call.memory, mask, &target)?;
+        }
+    }
+    let mut x = own_floats(call)?;
+    if x.len() == 0 {
+        return call::one(x);
+    }
+    match &mask {
+        None => softmax::attention_softmax(call.cpu, x.raw_mut(), row, Scores { scale, mask: None }),
+        Some(mask) => {
+            let strides = broadcast_strides(mask.shape(), &shape);
+            let elements = mask.raw::<f32>();
+            let row_of = |index: usize| {
+                let (mut index, mut at) = (index, 0);
+                for axis in (0..shape.len() - 1).rev() {
+                    at += index % shape[axis] * strides[axis];
+                    index /= shape[axis];
+                }
+                &elements[at..at + row]
+            };
+            softmax::attention_softmax(call.cpu, x.raw_mut(), row, Scores { scale, mask: Some(&row_of) });
+        }
+    }
+    call::one(x)
+}
+
+fn layer_normalization(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
     let axis = shape::axis(call.attributes().int("axis")?.unwrap_or(-1), sizes.len())?;
     layer_norm(call, axis)
 }
 
 /// Normalizes everything from `axis` on, then scales by operand 1 and adds operand 2 if it is there.
-pub(crate) fn layer_norm<B: Backend>(call: &mut Call<'_, B>, axis: usize) -> Result<Outputs<B>, Fault> {
+fn layer_norm(call: &mut Call<'_>, axis: usize) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
     let epsilon = call.attributes().float("epsilon")?.unwrap_or(1e-5);
-    call.charge(&sizes, DataType::F32)?;
-    let elements = call.charge(&sizes, DataType::F32)?;
     let row: usize = sizes[axis..].iter().product();
     for input in 1..call.inputs.len() {
         if call.has(input) {
@@ -82,21 +133,33 @@ pub(crate) fn layer_norm<B: Backend>(call: &mut Call<'_, B>, axis: usize) -> Res
             }
         }
     }
-    let x = call.float(0)?;
-    if elements == 0 {
-        return call::float::<B>(x);
-    }
-    let flat = |tensor: FloatTensor<B>| B::float_reshape(tensor, Shape::from(vec![row]));
-    let scale = flat(call.float(1)?);
-    let bias = match call.has(2) {
-        true => Some(flat(call.float(2)?)),
-        false => None,
+    let statistics = match call.node.outputs.len() {
+        1 => None,
+        _ => Some(moments(call, axis, epsilon)?),
     };
-    if axis + 1 == sizes.len() {
-        return call::float::<B>(B::layer_norm(x, scale, bias, f64::from(epsilon)));
+    let mut x = own_floats(call)?;
+    if x.len() > 0 {
+        let parameters = (Some(call.floats(1)?), call.optional_floats(2)?);
+        norm::layer_norm(call.cpu, None, x.raw_mut(), row, epsilon, parameters);
     }
-    let rows = B::float_reshape(x, Shape::from(vec![elements / row, row]));
-    let result = B::layer_norm(rows, scale, bias, f64::from(epsilon));
-    debug_assert_eq!(result.shape().num_elements(), elements);
-    call::float::<B>(B::float_reshape(result, Shape::from(sizes)))
+    let mut results = vec![x];
+    results.extend(statistics.into_iter().flatten());
+    Ok(results)
+}
+
+/// The mean of each row, and the reciprocal of its standard deviation.
+fn moments(call: &Call<'_>, axis: usize, epsilon: f32) -> Result<[Value; 2], Fault> {
+    let sizes = call.shape(0)?;
+    let mut target = sizes.clone();
+    target[axis..].fill(1);
+    let row: usize = sizes[axis..].iter().product();
+    let (mut means, mut inverses) = (call.make(DataType::F32, target.clone())?, call.make(DataType::F32, target)?);
+    let x = call.floats(0)?;
+    if row > 0 {
+        let results = means.raw_mut::<f32>().iter_mut().zip(inverses.raw_mut::<f32>());
+        for (x, (mean, inverse)) in x.chunks_exact(row).zip(results) {
+            (*mean, *inverse) = norm::moments(x, epsilon);
+        }
+    }
+    Ok([means, inverses])
 }

@@ -1,239 +1,207 @@
 //! Operators that fold dimensions, and running sums.
 
-use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
-
-use super::call::{self, Call, Outputs};
+use super::{
+    Operator,
+    call::{self, Call, Outputs},
+    op,
+};
 use crate::{
     DataType, Fault,
-    shape::{self, split_at},
-    value::{Host, Value, float_from, wrap},
+    kernels::reduce::{self, Extreme, Reduction},
+    shape::{self, Shape, split_at},
 };
 
-/// How a reduction combines elements.
-struct Fold<B: Backend> {
-    /// Along one dimension, which stays with size 1.
-    floats: fn(FloatTensor<B>, usize) -> FloatTensor<B>,
-    /// The result for no elements.
-    empty: f32,
-    /// For integers: the start and the step; none if the operator has no integers.
-    ints: Option<(i64, IntStep)>,
-}
+pub(super) const TABLE: &[Operator] = &[
+    op("ArgMax", 1, 1..=1, |call| arg_extreme(call, Extreme::Max)),
+    op("ArgMin", 1, 1..=1, |call| arg_extreme(call, Extreme::Min)),
+    op("CumSum", 11, 2..=2, cumulative_sum),
+    op("ReduceL1", 1, 1..=2, |call| fold(call, 18, Reduction::L1, Some((0, |total, x| total.wrapping_add(x.wrapping_abs()))))),
+    op("ReduceL2", 1, 1..=2, |call| fold(call, 18, Reduction::L2, None)),
+    op("ReduceLogSum", 1, 1..=2, |call| fold(call, 18, Reduction::LogSum, None)),
+    op("ReduceLogSumExp", 1, 1..=2, |call| fold(call, 18, Reduction::LogSumExp, None)),
+    op("ReduceMax", 1, 1..=2, |call| fold(call, 18, Reduction::Max, Some((i64::MIN, i64::max)))),
+    op("ReduceMean", 1, 1..=2, |call| fold(call, 18, Reduction::Mean, None)),
+    op("ReduceMin", 1, 1..=2, |call| fold(call, 18, Reduction::Min, Some((i64::MAX, i64::min)))),
+    op("ReduceProd", 1, 1..=2, |call| fold(call, 18, Reduction::Product, Some((1, i64::wrapping_mul)))),
+    op("ReduceSum", 1, 1..=2, |call| fold(call, 13, Reduction::Sum, Some((0, i64::wrapping_add)))),
+    op("ReduceSumSquare", 1, 1..=2, |call| {
+        fold(call, 18, Reduction::SumSquare, Some((0, |total, x| total.wrapping_add(x.wrapping_mul(x)))))
+    }),
+];
 
-type IntStep = fn(i64, i64) -> i64;
-
-impl<B: Backend> Fold<B> {
-    const SUM: Self = Self { floats: B::float_sum_dim, empty: 0.0, ints: Some((0, i64::wrapping_add)) };
-}
-
-pub(crate) fn sum<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    reduce(call, 13, Fold::SUM, |x| x, |x| x)
-}
-
-pub(crate) fn mean<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    reduce(call, 18, Fold { floats: B::float_mean_dim, empty: f32::NAN, ints: None }, |x| x, |x| x)
-}
-
-pub(crate) fn max<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    let ints = Some((i64::MIN, i64::max as IntStep));
-    reduce(call, 18, Fold { floats: B::float_max_dim, empty: f32::NEG_INFINITY, ints }, |x| x, |x| x)
-}
-
-pub(crate) fn min<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    let ints = Some((i64::MAX, i64::min as IntStep));
-    reduce(call, 18, Fold { floats: B::float_min_dim, empty: f32::INFINITY, ints }, |x| x, |x| x)
-}
-
-pub(crate) fn product<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    let ints = Some((1, i64::wrapping_mul as IntStep));
-    reduce(call, 18, Fold { floats: B::float_prod_dim, empty: 1.0, ints }, |x| x, |x| x)
-}
-
-pub(crate) fn l1<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    reduce(call, 18, Fold { ints: None, ..Fold::SUM }, B::float_abs, |x| x)
-}
-
-pub(crate) fn l2<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    reduce(call, 18, Fold { ints: None, ..Fold::SUM }, square::<B>, B::float_sqrt)
-}
-
-pub(crate) fn sum_square<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    reduce(call, 18, Fold { ints: None, ..Fold::SUM }, square::<B>, |x| x)
-}
-
-fn square<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
-    B::float_mul(tensor.clone(), tensor)
-}
+/// A fold of integers: what it begins with, and a step.
+type Integers = (i64, fn(i64, i64) -> i64);
 
 /// The axes are an attribute before operator set `moved`, an input from there on.
-fn reduce<B: Backend>(
-    call: &mut Call<'_, B>,
-    moved: i64,
-    fold: Fold<B>,
-    before: fn(FloatTensor<B>) -> FloatTensor<B>,
-    after: fn(FloatTensor<B>) -> FloatTensor<B>,
-) -> Result<Outputs<B>, Fault> {
+fn fold(call: &mut Call<'_>, moved: i64, op: Reduction, ints: Option<Integers>) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
     let keep = call.attributes().flag("keepdims", true)?;
     let list = call.list_since(moved, 1, "axes")?.unwrap_or_default();
     let axes = match list.is_empty() {
         false => shape::axes(&list, sizes.len())?,
+        // Nothing is folded, but what is done to each element is done.
         true if call.attributes().flag("noop_with_empty_axes", false)? => Vec::new(),
         true => (0..sizes.len()).collect(),
     };
-    let (mut kept, mut target) = (sizes.clone(), Vec::new());
-    for axis in 0..sizes.len() {
-        match axes.contains(&axis) {
-            true => kept[axis] = 1,
-            false => target.push(sizes[axis]),
+    let folded: Vec<bool> = (0..sizes.len()).map(|axis| axes.contains(&axis)).collect();
+    let mut target = Shape::new();
+    for (&size, &folded) in sizes.iter().zip(&folded) {
+        match folded {
+            false => target.push(size),
+            true if keep => target.push(1),
+            true => {}
         }
     }
-    if keep {
-        target = kept;
-    }
-    let data_type = call.peek(0)?.data_type();
-    let elements = call.charge(&target, data_type)?;
-    match call.take(0)? {
-        Value::Float(_) if shape::checked(&sizes)? == 0 => {
-            call::float::<B>(float_from::<B>(Host::new(target, vec![fold.empty; elements]), call.device))
+    let data_type = call.data_type(0)?;
+    let mut result = call.make(data_type, target)?;
+    match (data_type, ints) {
+        (DataType::F32, _) => {
+            // One row for each thread, where the axes are not neighbours.
+            call.memory.check(call.peek(0)?.bytes())?;
+            reduce::reduce_axes(call.cpu, op, call.floats(0)?, &sizes, &folded, result.raw_mut());
         }
-        Value::Float(tensor) => {
-            // What comes in between is at most as large as the operand.
-            call.charge(&sizes, DataType::F32)?;
-            let mut tensor = before(tensor);
-            for axis in axes {
-                tensor = (fold.floats)(tensor, axis);
+        (DataType::Bool, Some((start, step))) if matches!(op, Reduction::Max | Reduction::Min) => {
+            let values = call.bools(0)?.iter().map(|&value| value.into());
+            let totals = fold_integers(values, &sizes, &folded, result.len(), start.clamp(0, 1), step);
+            result.raw_mut::<u8>().iter_mut().zip(totals).for_each(|(to, total)| *to = total as u8);
+        }
+        (found @ (DataType::Bool | DataType::F16), _) | (found, None) => return Err(Fault::Type { input: 0, found }),
+        (_, Some((start, step))) => {
+            let values = call.integers(0)?;
+            // The least and the greatest that the type holds, not that 64 bits hold.
+            let start = if matches!(op, Reduction::Max | Reduction::Min) { limit(data_type, start) } else { start };
+            let totals = fold_integers(values.into_iter(), &sizes, &folded, result.len(), start, step);
+            result.write_integers(totals.into_iter());
+        }
+    }
+    call::one(result)
+}
+
+fn limit(data_type: DataType, start: i64) -> i64 {
+    let (least, greatest) = match data_type {
+        DataType::I8 => (i8::MIN.into(), i8::MAX.into()),
+        DataType::U8 => (0, u8::MAX.into()),
+        DataType::I32 => (i32::MIN.into(), i32::MAX.into()),
+        _ => (i64::MIN, i64::MAX),
+    };
+    start.clamp(least, greatest)
+}
+
+fn fold_integers(
+    values: impl Iterator<Item = i64>,
+    sizes: &[usize],
+    folded: &[bool],
+    count: usize,
+    start: i64,
+    step: fn(i64, i64) -> i64,
+) -> Vec<i64> {
+    let mut strides = Shape::from_elem(0, sizes.len());
+    let mut stride = 1;
+    for axis in (0..sizes.len()).rev().filter(|&axis| !folded[axis]) {
+        strides[axis] = stride;
+        stride *= sizes[axis];
+    }
+    let mut totals = vec![start; count];
+    let mut index = Shape::from_elem(0, sizes.len());
+    for value in values {
+        let at: usize = index.iter().zip(&strides).map(|(index, stride)| index * stride).sum();
+        totals[at] = step(totals[at], value);
+        for axis in (0..sizes.len()).rev() {
+            index[axis] += 1;
+            if index[axis] < sizes[axis] {
+                break;
             }
-            if tensor.shape().to_vec() != target {
-                tensor = B::float_reshape(tensor, Shape::from(target));
-            }
-            call::float::<B>(after(tensor))
-        }
-        Value::Int(ints) => {
-            let Some((start, step)) = fold.ints else {
-                return Err(Fault::Type { input: 0, found: data_type });
-            };
-            call.charge(&sizes, data_type)?;
-            let mut tensor = ints.tensor;
-            for axis in axes {
-                tensor = fold_ints(&tensor, axis, start, step);
-            }
-            let data = tensor.data.iter().map(|&value| wrap(value, data_type)).collect();
-            call::int(target, data, data_type)
-        }
-        Value::Bool(_) => Err(Fault::Type { input: 0, found: DataType::Bool }),
-    }
-}
-
-fn fold_ints(host: &Host<i64>, axis: usize, start: i64, step: IntStep) -> Host<i64> {
-    let (outer, size, inner) = split_at(&host.shape, axis);
-    let mut data = Vec::with_capacity(outer * inner);
-    for block in 0..outer {
-        for column in 0..inner {
-            let at = |row: usize| host.data[(block * size + row) * inner + column];
-            data.push((0..size).fold(start, |total, row| step(total, at(row))));
+            index[axis] = 0;
         }
     }
-    let mut shape = host.shape.clone();
-    shape[axis] = 1;
-    Host::new(shape, data)
+    totals
 }
 
-pub(crate) fn arg_max<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    arg_extreme(call, |candidate, best| candidate > best, |candidate, best| candidate > best)
-}
-
-pub(crate) fn arg_min<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    arg_extreme(call, |candidate, best| candidate < best, |candidate, best| candidate < best)
-}
-
-fn arg_extreme<B: Backend>(
-    call: &mut Call<'_, B>,
-    floats: fn(f32, f32) -> bool,
-    ints: fn(i64, i64) -> bool,
-) -> Result<Outputs<B>, Fault> {
+fn arg_extreme(call: &mut Call<'_>, extreme: Extreme) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
     let axis = shape::axis(call.attributes().int("axis")?.unwrap_or(0), sizes.len())?;
     let keep = call.attributes().flag("keepdims", true)?;
     let last = call.attributes().flag("select_last_index", false)?;
+    let (outer, size, inner) = split_at(&sizes, axis);
     let mut target = sizes.clone();
     match keep {
         true => target[axis] = 1,
         false => drop(target.remove(axis)),
     }
-    call.charge(&target, DataType::I64)?;
-    if sizes[axis] == 0 && !sizes.iter().enumerate().any(|(other, &size)| other != axis && size == 0) {
-        return Err(Fault::Shape(format!("dimension {axis} of {sizes:?} has no elements")));
+    let mut result = call.make(DataType::I64, target)?;
+    if outer * inner > 0 && u32::try_from(size).map_or(true, |size| size == 0) {
+        return Err(Fault::Shape(format!("dimension {axis} of {sizes:?} has no elements, or too many")));
     }
-    let positions = match call.peek(0)?.data_type() {
-        DataType::F32 => positions(&call.host_floats(0)?, axis, last, floats),
-        _ => positions(&call.ints(0)?.tensor, axis, last, ints),
-    };
-    call::int(target, positions, DataType::I64)
+    let dimensions = [outer, size, inner];
+    match call.data_type(0)? {
+        DataType::F32 => {
+            reduce::arg(call.cpu, extreme, last, call.floats(0)?, dimensions, result.raw_mut());
+        }
+        _ => positions(&call.integers(0)?, dimensions, extreme, last, result.raw_mut()),
+    }
+    call::one(result)
 }
 
-fn positions<T: Copy + PartialEq>(host: &Host<T>, axis: usize, last: bool, better: fn(T, T) -> bool) -> Vec<i64> {
-    let (outer, size, inner) = split_at(&host.shape, axis);
-    let mut found = Vec::with_capacity(outer * inner);
+fn positions(data: &[i64], [outer, size, inner]: [usize; 3], extreme: Extreme, last: bool, out: &mut [i64]) {
     for block in 0..outer {
         for column in 0..inner {
-            let at = |row: usize| host.data[(block * size + row) * inner + column];
-            let best =
-                (1..size).fold(0, |best, row| match better(at(row), at(best)) || (last && at(row) == at(best)) {
-                    true => row,
-                    false => best,
-                });
-            found.push(best as i64);
+            let at = |row: usize| data[(block * size + row) * inner + column];
+            let better = |row: usize, best: usize| match extreme {
+                Extreme::Max => at(row) > at(best),
+                Extreme::Min => at(row) < at(best),
+            };
+            let best = (1..size).fold(0, |best, row| match better(row, best) || (last && at(row) == at(best)) {
+                true => row,
+                false => best,
+            });
+            out[block * inner + column] = best as i64;
         }
     }
-    found
 }
 
-pub(crate) fn cumulative_sum<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
+fn cumulative_sum(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
-    let axis = match call.list(1)?.as_slice() {
-        [axis] => shape::axis(*axis, sizes.len())?,
-        other => return Err(Fault::Value(format!("{} axes; one is needed", other.len()))),
-    };
+    let axis = shape::axis(call.integer(1)?, sizes.len())?;
     let exclusive = call.attributes().flag("exclusive", false)?;
     let reverse = call.attributes().flag("reverse", false)?;
-    let data_type = call.peek(0)?.data_type();
-    call.charge(&sizes, data_type)?;
-    match call.peek(0)?.data_type() {
+    let (outer, size, inner) = split_at(&sizes, axis);
+    let walk = Walk { dimensions: [outer, size, inner], exclusive, reverse };
+    let mut result = call.make(call.data_type(0)?, sizes)?;
+    match call.data_type(0)? {
         DataType::F32 => {
-            let host = call.host_floats(0)?;
-            let data = running(&host, axis, exclusive, reverse, 0.0, |a, b| a + b);
-            call::float::<B>(float_from::<B>(Host::new(sizes, data), call.device))
+            result.raw_mut::<f32>().copy_from_slice(call.floats(0)?);
+            walk.running(result.raw_mut::<f32>(), 0.0, |a, b| a + b);
         }
-        DataType::Bool => Err(Fault::Type { input: 0, found: DataType::Bool }),
-        data_type => {
-            let host = call.ints(0)?.tensor;
-            let data = running(&host, axis, exclusive, reverse, 0, |a, b| wrap(a.wrapping_add(b), data_type));
-            call::int(sizes, data, data_type)
+        _ => {
+            let mut values = call.integers(0)?;
+            walk.running(&mut values, 0, i64::wrapping_add);
+            result.write_integers(values.into_iter());
         }
     }
+    call::one(result)
 }
 
-fn running<T: Copy>(
-    host: &Host<T>,
-    axis: usize,
+struct Walk {
+    dimensions: [usize; 3],
     exclusive: bool,
     reverse: bool,
-    zero: T,
-    add: impl Fn(T, T) -> T,
-) -> Vec<T> {
-    let (outer, size, inner) = split_at(&host.shape, axis);
-    let mut data = host.data.to_vec();
-    for block in 0..outer {
-        for column in 0..inner {
-            let mut total = zero;
-            for step in 0..size {
-                let row = if reverse { size - 1 - step } else { step };
-                let element = &mut data[(block * size + row) * inner + column];
-                let next = add(total, *element);
-                *element = if exclusive { total } else { next };
-                total = next;
+}
+
+impl Walk {
+    fn running<T: Copy>(&self, data: &mut [T], zero: T, add: impl Fn(T, T) -> T) {
+        let [outer, size, inner] = self.dimensions;
+        for block in 0..outer {
+            for column in 0..inner {
+                let mut total = zero;
+                for step in 0..size {
+                    let row = if self.reverse { size - 1 - step } else { step };
+                    let element = &mut data[(block * size + row) * inner + column];
+                    let next = add(total, *element);
+                    *element = if self.exclusive { total } else { next };
+                    total = next;
+                }
             }
         }
     }
-    data
 }
+

@@ -20,7 +20,7 @@ struct Floats<const FUSED: bool>(v128);
 
 impl<const FUSED: bool> Vector for Floats<FUSED> {
     const LANES: usize = 4;
-    const TILE: Tile = Tile { rows: 4, registers: 2 };
+    const TILE: Tile = Tile { rows: 3, registers: 3 };
 
     #[inline(always)]
     fn splat(x: f32) -> Self {
@@ -67,6 +67,10 @@ impl<const FUSED: bool> Vector for Floats<FUSED> {
     #[inline(always)]
     fn or_if_negative(self, negative: Self) -> Self {
         Floats(v128_bitselect(negative.0, self.0, f32x4_lt(self.0, f32x4_splat(0.0))))
+    }
+    #[inline(never)]
+    fn apart<K: Kernel<Output = ()>>(kernel: K) {
+        kernel.run::<Self>();
     }
 }
 

@@ -63,7 +63,7 @@ pub fn run_int<K: IntKernel>(isa: Isa, kernel: K) -> K::Output {
 /// Implements [`Vector`] from the names of the intrinsics. `max` and `min` give their second operand unless the first is
 /// strictly greater (or less), which is what `at_least` and `at_most` ask for.
 macro_rules! vector {
-    ($name:ident, $register:ty, $lanes:expr, $rows:expr, $splat:ident, $load:ident, $store:ident, $add:ident, $mul:ident,
+    ($name:ident, $register:ty, $lanes:expr, $rows:expr, $registers:expr, $splat:ident, $load:ident, $store:ident, $add:ident, $mul:ident,
         $max:ident, $min:ident, |$acc:ident, $a:ident, $b:ident| $madd:expr, |$x:ident, $y:ident| $select:expr) => {
         #[derive(Clone, Copy)]
         struct $name($register);
@@ -72,7 +72,7 @@ macro_rules! vector {
         // instructions do.
         impl Vector for $name {
             const LANES: usize = $lanes;
-            const TILE: Tile = Tile { rows: $rows, registers: 2 };
+            const TILE: Tile = Tile { rows: $rows, registers: $registers };
 
             #[inline(always)]
             fn splat(x: f32) -> Self {
@@ -117,7 +117,7 @@ macro_rules! vector {
 }
 
 vector!(
-    Sse2, __m128, 4, 4, _mm_set1_ps, _mm_loadu_ps, _mm_storeu_ps, _mm_add_ps, _mm_mul_ps, _mm_max_ps, _mm_min_ps,
+    Sse2, __m128, 4, 4, 2, _mm_set1_ps, _mm_loadu_ps, _mm_storeu_ps, _mm_add_ps, _mm_mul_ps, _mm_max_ps, _mm_min_ps,
     |acc, a, b| _mm_add_ps(acc, _mm_mul_ps(a, b)),
     |x, y| {
         let negative = _mm_cmplt_ps(x, _mm_setzero_ps());
@@ -125,25 +125,25 @@ vector!(
     }
 );
 vector!(
-    Avx2, __m256, 8, 6, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_mul_ps, _mm256_max_ps,
+    Avx2, __m256, 8, 6, 2, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_mul_ps, _mm256_max_ps,
     _mm256_min_ps,
     |acc, a, b| _mm256_add_ps(acc, _mm256_mul_ps(a, b)),
     |x, y| _mm256_blendv_ps(x, y, _mm256_cmp_ps::<_CMP_LT_OQ>(x, _mm256_setzero_ps()))
 );
 vector!(
-    Avx2Fused, __m256, 8, 6, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_mul_ps,
+    Avx2Fused, __m256, 8, 6, 2, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_mul_ps,
     _mm256_max_ps, _mm256_min_ps,
     |acc, a, b| _mm256_fmadd_ps(a, b, acc),
     |x, y| _mm256_blendv_ps(x, y, _mm256_cmp_ps::<_CMP_LT_OQ>(x, _mm256_setzero_ps()))
 );
 vector!(
-    Avx512, __m512, 16, 14, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_mul_ps,
+    Avx512, __m512, 16, 14, 2, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_mul_ps,
     _mm512_max_ps, _mm512_min_ps,
     |acc, a, b| _mm512_add_ps(acc, _mm512_mul_ps(a, b)),
     |x, y| _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(x, _mm512_setzero_ps()), x, y)
 );
 vector!(
-    Avx512Fused, __m512, 16, 14, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_mul_ps,
+    Avx512Fused, __m512, 16, 14, 2, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_mul_ps,
     _mm512_max_ps, _mm512_min_ps,
     |acc, a, b| _mm512_fmadd_ps(a, b, acc),
     |x, y| _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(x, _mm512_setzero_ps()), x, y)
