@@ -10,11 +10,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{Data, Limits, Model, Tensor, text::Embedder};
-pub use fixture::Fixture;
 use fixture::Stage;
+pub use fixture::{Fixture, Tolerance};
 
-/// How far a float may be off, where a case has no rule of its own: this much of its size, and this much.
-const TOLERANCE: (f32, f32) = (1e-4, 1e-4);
+/// Where a case has no rule of its own.
+const TOLERANCE: Tolerance = Tolerance::Each { relative: 1e-4, absolute: 1e-4 };
 
 /// What a comparison found.
 #[derive(Debug, Default)]
@@ -131,7 +131,7 @@ fn compare_text(embedder: &Embedder, case: &Fixture) -> Result<f32, String> {
 }
 
 /// The largest difference in units of the tolerance, if it is within it.
-fn difference(found: &Tensor, expected: &Tensor, (relative, absolute): (f32, f32)) -> Result<f32, String> {
+fn difference(found: &Tensor, expected: &Tensor, tolerance: Tolerance) -> Result<f32, String> {
     if found.shape != expected.shape {
         return Err(format!("shape {:?} instead of {:?}", found.shape, expected.shape));
     }
@@ -144,6 +144,13 @@ fn difference(found: &Tensor, expected: &Tensor, (relative, absolute): (f32, f32
     if found.data.data_type() != expected.data.data_type() {
         return Err(format!("{} instead of {}", found.data.data_type(), expected.data.data_type()));
     }
+    let (relative, absolute) = match tolerance {
+        Tolerance::Each { relative, absolute } => (relative, absolute),
+        Tolerance::OfLargest(part) => {
+            let largest = expected_floats.iter().fold(0f32, |largest, x| largest.max(x.abs()));
+            (0.0, part * largest.max(f32::MIN_POSITIVE))
+        }
+    };
     let mut worst = 0f32;
     for (index, (&found, &expected)) in found_floats.iter().zip(&expected_floats).enumerate() {
         if found == expected || (found.is_nan() && expected.is_nan()) {

@@ -57,7 +57,7 @@ impl Model {
         drop(external);
         plan::fold_constants(&mut graph, &limits, &cpu)?;
         rewrite_all(&mut graph);
-        let plan = Plan::new(graph);
+        let plan = Plan::new(graph, &cpu);
         let weight_bytes = plan.weight_bytes();
         if weight_bytes > limits.memory {
             return Err(LoadError::TooLarge { needed: weight_bytes, limit: limits.memory });

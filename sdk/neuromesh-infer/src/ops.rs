@@ -20,12 +20,18 @@ mod shape;
 mod unary;
 
 
-use std::ops::RangeInclusive;
+use std::{fmt, ops::RangeInclusive};
 
 pub(crate) use call::{Call, Outputs};
 pub(crate) use control::Control;
 
-use crate::{DataType, Fault, graph::Body, memory::Memory, value::Value};
+use crate::{
+    DataType, Fault,
+    graph::{Body, Node},
+    kernels::{cpu::Cpu, gemm::PackedB},
+    memory::Memory,
+    value::Value,
+};
 
 /// An operator: its family, and its position in the family's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +62,42 @@ pub(crate) enum Kind {
     Control(Control),
 }
 
+/// What an operator makes of a constant operand, once, at load; it does without the operand then.
+pub(crate) enum Packed {
+    /// The right-hand matrix of a product.
+    Matrix(PackedB),
+}
+
+impl fmt::Debug for Packed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Packed({} bytes)", self.bytes())
+    }
+}
+
+impl Packed {
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Packed::Matrix(matrix) => matrix.bytes() as u64,
+        }
+    }
+}
+
+/// A node's constant operands, as [`prepare`] sees them.
+pub(crate) struct Constants<'a> {
+    pub node: &'a Node,
+    /// Beside each operand its value, if that is known.
+    pub values: Vec<Option<&'a Value>>,
+    pub cpu: &'a Cpu,
+}
+
+impl Constants<'_> {
+    pub fn floats(&self, input: usize) -> Option<&Value> {
+        self.values.get(input).copied().flatten().filter(|value| value.data_type() == DataType::F32)
+    }
+}
+
+type Prepare = fn(&Constants<'_>) -> Option<Packed>;
+
 struct Operator {
     /// ONNX's name; our own operators, which only rewriting makes, start with `*`.
     name: &'static str,
@@ -64,6 +106,8 @@ struct Operator {
     inputs: RangeInclusive<usize>,
     outputs: RangeInclusive<usize>,
     kind: Kind,
+    /// Packs one operand, its position, if it is constant.
+    prepare: Option<(usize, Prepare)>,
 }
 
 /// Operands of operators that take any number.
@@ -72,16 +116,20 @@ const MANY: usize = 4096;
 type Function = fn(&mut Call<'_>) -> Result<Outputs, Fault>;
 
 const fn op(name: &'static str, since: i64, inputs: RangeInclusive<usize>, run: Function) -> Operator {
-    Operator { name, since, inputs, outputs: 1..=1, kind: Kind::Computes(run) }
+    Operator { name, since, inputs, outputs: 1..=1, kind: Kind::Computes(run), prepare: None }
 }
 
 const fn moves(name: &'static str, since: i64, inputs: RangeInclusive<usize>, run: Function) -> Operator {
-    Operator { name, since, inputs, outputs: 1..=1, kind: Kind::Moves(run) }
+    Operator { name, since, inputs, outputs: 1..=1, kind: Kind::Moves(run), prepare: None }
 }
 
 impl Operator {
     const fn outputs(self, outputs: RangeInclusive<usize>) -> Self {
         Self { outputs, ..self }
+    }
+
+    const fn packs(self, operand: usize, prepare: Prepare) -> Self {
+        Self { prepare: Some((operand, prepare)), ..self }
     }
 }
 
@@ -110,6 +158,12 @@ pub(crate) fn widen(memory: &Memory, value: &Value) -> Result<Value, Fault> {
 /// Single precision rounded to halves.
 pub(crate) fn narrow(memory: &Memory, value: &Value) -> Result<Value, Fault> {
     cast::convert(memory, value.clone(), DataType::F16)
+}
+
+/// What the node's operator makes of its constants, and which of them it does without then.
+pub(crate) fn prepare(constants: &Constants<'_>) -> Option<(usize, Packed)> {
+    let (operand, prepare) = constants.node.op.operator().prepare?;
+    Some((operand, prepare(constants)?))
 }
 
 /// Finds an operator that a file may name.

@@ -12,7 +12,7 @@ use crate::{
     kernels::cpu::Cpu,
     limits::{FOLDING_SLACK, FOLDING_STEPS, FOLDING_WORK},
     memory::Memory,
-    ops::{Call, Kind, Outputs},
+    ops::{self, Call, Constants, Kind, Outputs, Packed},
     value::Value,
 };
 
@@ -35,6 +35,7 @@ pub(crate) struct Step {
     /// Beside each operand: whether nobody needs it afterwards.
     pub last_use: Vec<bool>,
     pub bodies: Vec<Subplan>,
+    pub packed: Option<Packed>,
 }
 
 /// The plan of a body.
@@ -55,7 +56,7 @@ impl Step {
 }
 
 impl Plan {
-    pub fn new(graph: Graph) -> Self {
+    pub fn new(graph: Graph, cpu: &Cpu) -> Self {
         let values = graph.values.len();
         let mut wanted = vec![false; values];
         let mut needed_later = vec![false; values];
@@ -80,10 +81,10 @@ impl Plan {
             let bodies = std::mem::take(&mut node.bodies).into_iter().map(|body| {
                 let captured = start..start + body.captured;
                 start = captured.end;
-                Subplan { name: body.name, plan: Arc::new(Plan::new(body.graph)), captured }
+                Subplan { name: body.name, plan: Arc::new(Plan::new(body.graph, cpu)), captured }
             });
             let bodies = bodies.collect();
-            steps.push(Step { node, last_use, bodies });
+            steps.push(Step { node, last_use, bodies, packed: None });
         }
         steps.reverse();
 
@@ -91,7 +92,39 @@ impl Plan {
         for (id, value) in graph.constants {
             constants[id.0] = wanted[id.0].then_some(value);
         }
-        Self { constants, steps, inputs: graph.inputs, outputs: graph.outputs, wanted }
+        let mut plan = Self { constants, steps, inputs: graph.inputs, outputs: graph.outputs, wanted };
+        plan.pack(cpu);
+        plan
+    }
+
+    /// Lets operators pack constant operands; a constant that is only wanted packed is let go.
+    fn pack(&mut self, cpu: &Cpu) {
+        let mut uses = vec![0usize; self.constants.len()];
+        // What the caller may replace is not constant, and what it gets is wanted as it is.
+        for (id, _) in self.inputs.iter().chain(&self.outputs) {
+            uses[id.0] = usize::MAX;
+        }
+        for id in self.steps.iter().flat_map(|step| &step.node.inputs).flatten() {
+            uses[id.0] = uses[id.0].saturating_add(1);
+        }
+        let replaceable: BTreeSet<ValueId> = self.inputs.iter().map(|(id, _)| *id).collect();
+        for step in &mut self.steps {
+            let known = |id: &Option<ValueId>| {
+                let id = id.filter(|id| !replaceable.contains(id))?;
+                self.constants[id.0].as_ref()
+            };
+            let values = step.node.inputs.iter().map(known).collect();
+            let Some((operand, packed)) = ops::prepare(&Constants { node: &step.node, values, cpu }) else {
+                continue;
+            };
+            step.packed = Some(packed);
+            if let Some(id) = step.node.inputs[operand].take() {
+                uses[id.0] = uses[id.0].saturating_sub(1);
+                if uses[id.0] == 0 {
+                    self.constants[id.0] = None;
+                }
+            }
+        }
     }
 
     /// Bytes of all constants, in the bodies too; what is shared counts once.
@@ -103,8 +136,9 @@ impl Plan {
     fn count_weights(&self, seen: &mut BTreeSet<usize>) -> u64 {
         let own = self.constants.iter().flatten().filter(|value| seen.insert(value.identity()));
         let own: u64 = own.map(Value::bytes).sum();
+        let packed: u64 = self.steps.iter().flat_map(|step| &step.packed).map(Packed::bytes).sum();
         let bodies = self.steps.iter().flat_map(|step| &step.bodies);
-        own + bodies.map(|body| body.plan.count_weights(seen)).sum::<u64>()
+        own + packed + bodies.map(|body| body.plan.count_weights(seen)).sum::<u64>()
     }
 }
 
@@ -139,7 +173,7 @@ pub(crate) fn fold_constants(graph: &mut Graph, limits: &Limits, cpu: &Cpu) -> R
         }
         steps += 1;
         let inputs = node.inputs.iter().map(|id| id.and_then(|id| graph.constants.get(&id).cloned())).collect();
-        match execute(&node, inputs, &memory, cpu) {
+        match execute(&node, inputs, None, &memory, cpu) {
             Ok(results) => {
                 let named = node.outputs.iter().zip(results);
                 graph.constants.extend(named.filter_map(|(id, value)| Some(((*id)?, own(value)))));
@@ -193,10 +227,11 @@ fn own(value: Value) -> Value {
 pub(crate) fn execute(
     node: &Node,
     inputs: Vec<Option<Value>>,
+    packed: Option<&Packed>,
     memory: &Memory,
     cpu: &Cpu,
 ) -> Result<Outputs, RunError> {
-    let results = compute(node, inputs, memory, cpu);
+    let results = compute(node, inputs, packed, memory, cpu);
     let results = results.map_err(|fault| RunError::new(&node.name, node.op.name(), fault))?;
     match results.len() >= node.outputs.len() {
         true => Ok(results),
@@ -207,7 +242,13 @@ pub(crate) fn execute(
     }
 }
 
-fn compute(node: &Node, mut inputs: Vec<Option<Value>>, memory: &Memory, cpu: &Cpu) -> Result<Outputs, Fault> {
+fn compute(
+    node: &Node,
+    mut inputs: Vec<Option<Value>>,
+    packed: Option<&Packed>,
+    memory: &Memory,
+    cpu: &Cpu,
+) -> Result<Outputs, Fault> {
     let (run, widens) = match node.op.kind() {
         Kind::Moves(run) => (run, false),
         Kind::Computes(run) => (run, true),
@@ -215,12 +256,12 @@ fn compute(node: &Node, mut inputs: Vec<Option<Value>>, memory: &Memory, cpu: &C
     };
     let is_half = |value: &Value| value.data_type() == DataType::F16;
     if !widens || !inputs.iter().flatten().any(is_half) {
-        return run(&mut Call { node, inputs, memory, cpu });
+        return run(&mut Call { node, inputs, packed, memory, cpu });
     }
     for value in inputs.iter_mut().flatten().filter(|value| is_half(value)) {
         *value = crate::ops::widen(memory, value)?;
     }
-    let mut results = run(&mut Call { node, inputs, memory, cpu })?;
+    let mut results = run(&mut Call { node, inputs, packed, memory, cpu })?;
     for value in results.iter_mut().filter(|value| value.data_type() == DataType::F32) {
         *value = crate::ops::narrow(memory, value)?;
     }

@@ -120,7 +120,7 @@ impl Run {
             let begun = begun.map_err(|fault| RunError::new(&step.node.name, step.node.op.name(), fault))?;
             return self.go_on(begun);
         }
-        let results = plan::execute(&step.node, inputs, &self.memory, &self.model.cpu)?;
+        let results = plan::execute(&step.node, inputs, step.packed.as_ref(), &self.memory, &self.model.cpu)?;
         frame.complete(results);
         Ok(())
     }

@@ -17,12 +17,26 @@ pub struct Fixture {
     pub outputs: Vec<(String, Tensor)>,
     /// A text, for cases about text.
     pub text: String,
-    /// How far a float may be off, relative to its size and at all, if the case has its own rule.
-    pub tolerance: Option<(f32, f32)>,
+    /// How far a float may be off, if the case has its own rule.
+    pub tolerance: Option<Tolerance>,
     /// A part of the message with which the case must be refused …
     pub message: String,
     /// … and the latest stage at which.
     pub(crate) stage: Stage,
+}
+
+/// How far a float may be off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Tolerance {
+    /// So much of its own size, and so much.
+    Each {
+        /// Of its size.
+        relative: f32,
+        /// At all.
+        absolute: f32,
+    },
+    /// So much of the largest element of the output.
+    OfLargest(f32),
 }
 
 /// Where a bad model is found out.
@@ -44,6 +58,7 @@ struct Header {
     text: String,
     rtol: Option<f32>,
     atol: Option<f32>,
+    tolerance: Option<f32>,
     #[serde(default)]
     message: String,
     #[serde(default)]
@@ -81,7 +96,11 @@ impl Fixture {
             inputs: tensors(header.inputs)?,
             outputs: tensors(header.outputs)?,
             text: header.text,
-            tolerance: header.rtol.zip(header.atol),
+            tolerance: match (header.rtol, header.atol, header.tolerance) {
+                (Some(relative), Some(absolute), _) => Some(Tolerance::Each { relative, absolute }),
+                (_, _, Some(part)) => Some(Tolerance::OfLargest(part)),
+                _ => None,
+            },
             message: header.message,
             stage: header.stage,
         })

@@ -283,6 +283,8 @@ fn io_spec(info: ValueInfoProto, optional: bool, is_body: bool) -> Result<IoSpec
         Some(shape) => Some(
             (shape.dim.into_iter())
                 .map(|dim| match (dim.dim_value, dim.dim_param) {
+                    // Some exporters write -1 for a free dimension.
+                    (Some(-1), _) => Ok(Dim::Unknown),
                     (Some(size), _) => usize::try_from(size).map(Dim::Fixed).map_err(|_| size),
                     (None, Some(name)) if !name.is_empty() => Ok(Dim::Named(name)),
                     _ => Ok(Dim::Unknown),

@@ -1,5 +1,6 @@
 //! An operator's view of its node while it is executed.
 
+use super::Packed;
 use crate::{
     DataType, Fault,
     attribute::Attributes,
@@ -19,6 +20,8 @@ pub(crate) struct Call<'a> {
     pub node: &'a Node,
     /// Taken one by one; an operand that nobody else holds can be worked on in place.
     pub inputs: Vec<Option<Value>>,
+    /// What the operator made of a constant operand, which is then absent.
+    pub packed: Option<&'a Packed>,
     pub memory: &'a Memory,
     pub cpu: &'a Cpu,
 }

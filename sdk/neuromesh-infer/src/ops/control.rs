@@ -1,5 +1,7 @@
 //! The operators with bodies; `run` executes those node by node.
 
+use std::ops::RangeInclusive;
+
 use super::{Kind, MANY, Operator};
 
 /// Which operator with bodies.
@@ -11,10 +13,14 @@ pub(crate) enum Control {
 }
 
 pub(super) const TABLE: &[Operator] = &[
-    Operator { name: "If", since: 1, inputs: 1..=1, outputs: 1..=MANY, kind: Kind::Control(Control::If) },
-    Operator { name: "Loop", since: 1, inputs: 2..=MANY, outputs: 1..=MANY, kind: Kind::Control(Control::Loop) },
-    Operator { name: "Scan", since: 8, inputs: 1..=MANY, outputs: 1..=MANY, kind: Kind::Control(Control::Scan) },
+    control("If", 1, 1..=1, Control::If),
+    control("Loop", 1, 2..=MANY, Control::Loop),
+    control("Scan", 8, 1..=MANY, Control::Scan),
 ];
+
+const fn control(name: &'static str, since: i64, inputs: RangeInclusive<usize>, control: Control) -> Operator {
+    Operator { name, since, inputs, outputs: 1..=MANY, kind: Kind::Control(control), prepare: None }
+}
 
 impl Control {
     /// The attributes that hold its bodies.

@@ -1,54 +1,82 @@
 //! Matrix products.
 
 use super::{
-    Operator,
+    Constants, Operator, Packed,
     call::{self, Call, Outputs},
     op,
 };
 use crate::{
     DataType, Fault,
+    buffer::Buffer,
     kernels::{
-        elementwise::{self, Binary, Side},
-        gemm::{self, Bias, Epilogue, Left, MatrixRef, Right},
+        elementwise::{self, Binary, Side, Unary},
+        gemm::{self, Activation, Bias, Epilogue, Left, MatrixRef, PackedB, Right},
     },
     shape::{Shape, broadcast as broadcast_shape, broadcast_strides, pad_rank},
     value::Value,
 };
 
 pub(super) const TABLE: &[Operator] = &[
-    op("*Linear", 1, 3..=3, linear),
-    op("Gemm", 1, 2..=3, gemm_operator),
-    op("MatMul", 1, 2..=2, mat_mul),
+    op("*Linear", 1, 3..=3, linear).packs(1, pack),
+    op("Gemm", 1, 2..=3, gemm_operator).packs(1, pack),
+    op("MatMul", 1, 2..=2, mat_mul).packs(1, pack),
 ];
 
 /// Rows of C up to which B is read where it lies: packing it would cost more than it saves.
 const FEW_ROWS: usize = 4;
 
-/// A matrix, or a batch of them, in the memory of a value.
-#[derive(Clone, Copy)]
-struct Matrix<'a> {
-    data: &'a [f32],
-    row_stride: usize,
-    col_stride: usize,
+/// A constant right-hand matrix in panels.
+fn pack(constants: &Constants<'_>) -> Option<Packed> {
+    let weight = constants.floats(1)?;
+    let &[rows, columns] = &weight.shape()[..] else {
+        return None;
+    };
+    let transposes = constants.node.attributes.flag("transB", false).ok()?;
+    let (k, n, strides) = if transposes { (columns, rows, (1, columns)) } else { (rows, columns, (columns, 1)) };
+    let fits = k > 0 && n > 0;
+    fits.then(|| Packed::Matrix(gemm::pack_b(constants.cpu, weight.raw(), k, n, strides.0, strides.1)))
 }
 
-/// `x * weight + bias`.
+/// A right-hand matrix.
+#[derive(Clone, Copy)]
+enum Matrix<'a> {
+    Strided(MatrixRef<'a>),
+    Packed(&'a PackedB),
+}
+
+/// `activation(x * weight + bias)`.
 fn linear(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let bias = call.take(2)?;
-    let product = product(call, Bias::PerColumn(bias.raw()))?;
-    call::one(product)
+    let epilogue = Epilogue { bias: Bias::PerColumn(bias.raw()), activation: activation(call)?, ..Epilogue::default() };
+    call::one(product(call, epilogue)?)
 }
 
 fn mat_mul(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    call::one(product(call, Bias::None)?)
+    call::one(product(call, Epilogue::default())?)
 }
 
 /// ONNX's `MatMul`, which is numpy's `matmul`.
-fn product(call: &mut Call<'_>, bias: Bias<'_>) -> Result<Value, Fault> {
+fn product(call: &mut Call<'_>, epilogue: Epilogue<'_>) -> Result<Value, Fault> {
     call.expect(0, DataType::F32)?;
+    let a = call.take(0)?;
+    let mut a_shape = a.shape().clone();
+    if let Some(Packed::Matrix(packed)) = call.packed {
+        let (k, n) = (packed.k(), packed.n());
+        if a_shape.last() != Some(&k) {
+            return Err(Fault::Shape(format!("the shapes {a_shape:?} and [{k}, {n}] do not multiply")));
+        }
+        let m = a_shape[..a_shape.len() - 1].iter().product();
+        let last = a_shape.len() - 1;
+        a_shape[last] = n;
+        let mut result = call.make(DataType::F32, a_shape)?;
+        call.memory.check_work(&[result.len(), k])?;
+        let left = MatrixRef { data: a.raw(), row_stride: k, col_stride: 1 };
+        Job { m, n, k, epilogue }.run(call, left, Matrix::Packed(packed), result.raw_mut())?;
+        return Ok(result);
+    }
     call.expect(1, DataType::F32)?;
-    let (a, b) = (call.take(0)?, call.take(1)?);
-    let (mut a_shape, mut b_shape) = (a.shape().clone(), b.shape().clone());
+    let b = call.take(1)?;
+    let mut b_shape = b.shape().clone();
     let mismatch = || Fault::Shape(format!("the shapes {:?} and {:?} do not multiply", a.shape(), b.shape()));
     let (Some(&k), Some(&b_last)) = (a_shape.last(), b_shape.last()) else {
         return Err(mismatch());
@@ -81,17 +109,34 @@ fn product(call: &mut Call<'_>, bias: Bias<'_>) -> Result<Value, Fault> {
     }
     let (a_steps, b_steps) = (matrix_steps(&a_batch, &batch, m * k), matrix_steps(&b_batch, &batch, k * n));
     if m * n > 0 {
-        let epilogue = Epilogue { bias, ..Epilogue::default() };
         let job = Job { m, n, k, epilogue };
         let (a, b) = (a.raw::<f32>(), b.raw::<f32>());
         for (index, c) in result.raw_mut::<f32>().chunks_exact_mut(m * n).enumerate() {
             let (a_at, b_at) = (offset(index, &batch, &a_steps), offset(index, &batch, &b_steps));
-            let a = Matrix { data: &a[a_at..], row_stride: k, col_stride: 1 };
-            let b = Matrix { data: &b[b_at..], row_stride: n, col_stride: 1 };
-            job.run(call, a, b, c)?;
+            let a = MatrixRef { data: &a[a_at..], row_stride: k, col_stride: 1 };
+            let b = MatrixRef { data: &b[b_at..], row_stride: n, col_stride: 1 };
+            job.run(call, a, Matrix::Strided(b), c)?;
         }
     }
     Ok(result)
+}
+
+/// The function that a rewrite attached to the end of a node.
+pub(crate) fn activation(call: &Call<'_>) -> Result<Activation, Fault> {
+    let number = |name: &str| Ok::<_, Fault>(call.attributes().float(name)?.unwrap_or_default());
+    Ok(match call.attributes().text("activation")? {
+        None => Activation::None,
+        Some("Relu") => Activation::Relu,
+        Some("Clip") => Activation::Clip { min: number("low")?, max: number("high")? },
+        Some("LeakyRelu") => Activation::LeakyRelu(number("alpha")?),
+        Some("Gelu") => Activation::Custom(|cpu, x| elementwise::unary_in_place(cpu, Unary::Gelu, x)),
+        Some("GeluTanh") => Activation::Custom(|cpu, x| elementwise::unary_in_place(cpu, Unary::GeluTanh, x)),
+        Some("HardSwish") => Activation::Custom(|cpu, x| elementwise::unary_in_place(cpu, Unary::HardSwish, x)),
+        Some("Sigmoid") => Activation::Custom(|cpu, x| elementwise::unary_in_place(cpu, Unary::Sigmoid, x)),
+        Some("Silu") => Activation::Custom(|cpu, x| elementwise::unary_in_place(cpu, Unary::Silu, x)),
+        Some("Tanh") => Activation::Custom(|cpu, x| elementwise::unary_in_place(cpu, Unary::Tanh, x)),
+        Some(other) => return Err(Fault::Unsupported(format!("the activation {other}"))),
+    })
 }
 
 /// How far apart the matrices of an operand are, along each dimension of the batch.
@@ -117,22 +162,23 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn run(&self, call: &Call<'_>, a: Matrix<'_>, b: Matrix<'_>, c: &mut [f32]) -> Result<(), Fault> {
-        let Job { m, n, k, epilogue } = self;
-        let (m, n, k) = (*m, *n, *k);
-        let left = Left::Matrix(MatrixRef { data: a.data, row_stride: a.row_stride, col_stride: a.col_stride });
-        if m <= FEW_ROWS && b.col_stride == 1 {
-            let right = Right::Rows { data: b.data, row_stride: b.row_stride };
-            let mut scratch = call.scratch(gemm::gemm_scratch(call.cpu, m, n, k, &left, &right))?;
-            gemm::gemm_with(call.cpu, m, n, k, left, right, c, n, epilogue, scratch.slice_mut());
-            return Ok(());
-        }
-        let mut panels = call.scratch(gemm::packed_len(call.cpu, k, n))?;
-        let packed =
-            gemm::pack_b_into(call.cpu, b.data, k, n, b.row_stride, b.col_stride, panels.slice_mut::<f32>());
-        let right = Right::Packed(packed);
+    fn run(&self, call: &Call<'_>, a: MatrixRef<'_>, b: Matrix<'_>, c: &mut [f32]) -> Result<(), Fault> {
+        let (m, n, k) = (self.m, self.n, self.k);
+        let mut panels = Buffer::default();
+        let right = match b {
+            Matrix::Packed(packed) => Right::Packed(packed.view()),
+            Matrix::Strided(b) if m <= FEW_ROWS && b.col_stride == 1 => {
+                Right::Rows { data: b.data, row_stride: b.row_stride }
+            }
+            Matrix::Strided(b) => {
+                panels = call.scratch(gemm::packed_len(call.cpu, k, n))?;
+                let panels = panels.slice_mut::<f32>();
+                Right::Packed(gemm::pack_b_into(call.cpu, b.data, k, n, b.row_stride, b.col_stride, panels))
+            }
+        };
+        let left = Left::Matrix(a);
         let mut scratch = call.scratch(gemm::gemm_scratch(call.cpu, m, n, k, &left, &right))?;
-        gemm::gemm_with(call.cpu, m, n, k, left, right, c, n, epilogue, scratch.slice_mut());
+        gemm::gemm_with(call.cpu, m, n, k, left, right, c, n, &self.epilogue, scratch.slice_mut());
         Ok(())
     }
 }
@@ -143,8 +189,14 @@ fn gemm_operator(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let beta = call.attributes().float("beta")?.unwrap_or(1.0);
     let (transpose_a, transpose_b) =
         (call.attributes().flag("transA", false)?, call.attributes().flag("transB", false)?);
-    let (a, b) = (operand(call, 0, transpose_a)?, operand(call, 1, transpose_b)?);
-    let ((m, k), (b_rows, n)) = (a.0, b.0);
+    let ((m, k), a) = operand(call, 0, transpose_a)?;
+    let ((b_rows, n), b) = match call.packed {
+        Some(Packed::Matrix(packed)) => ((packed.k(), packed.n()), Matrix::Packed(packed)),
+        _ => {
+            let (sizes, b) = operand(call, 1, transpose_b)?;
+            (sizes, Matrix::Strided(b))
+        }
+    };
     if k != b_rows {
         return Err(Fault::Shape(format!("{m} x {k} and {b_rows} x {n} matrices do not multiply")));
     }
@@ -163,8 +215,12 @@ fn gemm_operator(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let columns = c.as_ref().filter(|c| beta == 1.0 && c.len() == n && c.shape().last() == Some(&n));
     let bias = columns.map_or(Bias::None, |c| Bias::PerColumn(c.raw()));
     if m * n > 0 {
-        let epilogue = Epilogue { alpha: (alpha != 1.0).then_some(alpha), bias, ..Epilogue::default() };
-        Job { m, n, k, epilogue }.run(call, a.1, b.1, result.raw_mut())?;
+        // With C still to come, the activation must wait.
+        let ends = c.is_none() || columns.is_some();
+        let activation = if ends { activation(call)? } else { Activation::None };
+        let alpha = (alpha != 1.0).then_some(alpha);
+        Job { m, n, k, epilogue: Epilogue { alpha, bias, activation, ..Epilogue::default() } }
+            .run(call, a, b, result.raw_mut())?;
     }
     if let Some(c) = c.as_ref().filter(|_| columns.is_none()) {
         let strides = broadcast_strides(&pad_rank(c.shape(), 2), &[m, n]);
@@ -187,14 +243,14 @@ fn gemm_operator(call: &mut Call<'_>) -> Result<Outputs, Fault> {
 }
 
 /// Rows and columns of a matrix as the product sees it, and where it lies.
-fn operand<'a>(call: &'a Call<'_>, input: usize, transpose: bool) -> Result<((usize, usize), Matrix<'a>), Fault> {
+fn operand<'a>(call: &'a Call<'_>, input: usize, transpose: bool) -> Result<((usize, usize), MatrixRef<'a>), Fault> {
     let value = call.expect(input, DataType::F32)?;
     let &[rows, columns] = &value.shape()[..] else {
         return Err(Fault::Shape(format!("input {input} has {} dimensions; a matrix is needed", value.rank())));
     };
     let data = value.raw();
     Ok(match transpose {
-        true => ((columns, rows), Matrix { data, row_stride: 1, col_stride: columns }),
-        false => ((rows, columns), Matrix { data, row_stride: columns, col_stride: 1 }),
+        true => ((columns, rows), MatrixRef { data, row_stride: 1, col_stride: columns }),
+        false => ((rows, columns), MatrixRef { data, row_stride: columns, col_stride: 1 }),
     })
 }

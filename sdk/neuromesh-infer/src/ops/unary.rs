@@ -6,9 +6,11 @@ use super::{
     elementwise::map,
     op,
 };
-use crate::{DataType, Fault, attribute::wrong, kernels::elementwise::Unary};
+use crate::{DataType, Fault, attribute::wrong, kernels::elementwise::Unary, shape::pad_rank};
 
 pub(super) const TABLE: &[Operator] = &[
+    op("*Gelu", 1, 1..=1, |call| with_rank(call, Unary::Gelu)),
+    op("*GeluTanh", 1, 1..=1, |call| with_rank(call, Unary::GeluTanh)),
     op("Abs", 1, 1..=1, |call| signed(call, Unary::Abs, i64::wrapping_abs)),
     op("Acos", 7, 1..=1, |call| one(call, Unary::Acos)),
     op("Acosh", 9, 1..=1, |call| one(call, Unary::Acosh)),
@@ -84,6 +86,14 @@ fn gelu(call: &mut Call<'_>) -> Result<Outputs, Fault> {
         "tanh" => one(call, Unary::GeluTanh),
         other => Err(wrong("approximate", &format!("{other:?} is neither \"none\" nor \"tanh\""))),
     }
+}
+
+/// The constants that were folded into the operator may have had more dimensions than its operand.
+fn with_rank(call: &mut Call<'_>, op: Unary) -> Result<Outputs, Fault> {
+    let rank = call.attributes().int("rank")?.unwrap_or(0) as usize;
+    let result = map(call, op)?;
+    let padded = pad_rank(result.shape(), rank);
+    call::one(result.reshape(padded))
 }
 
 fn clip(call: &mut Call<'_>) -> Result<Outputs, Fault> {
