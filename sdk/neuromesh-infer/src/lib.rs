@@ -41,6 +41,7 @@ mod value;
 
 pub use error::{Fault, LoadError, RunError};
 pub use graph::{Dim, IoSpec};
+pub use half::f16;
 pub use limits::Limits;
 pub use model::{Model, Options};
 pub use run::Run;

@@ -33,8 +33,9 @@ fn pack(constants: &Constants<'_>) -> Option<Packed> {
     };
     let transposes = constants.node.attributes.flag("transB", false).ok()?;
     let (k, n, strides) = if transposes { (columns, rows, (1, columns)) } else { (rows, columns, (columns, 1)) };
-    let fits = k > 0 && n > 0;
-    fits.then(|| Packed::Matrix(gemm::pack_b(constants.cpu, weight.raw(), k, n, strides.0, strides.1)))
+    // Panels are as wide as a tile: a few columns would take many times their size.
+    let worth = k > 0 && n > 0 && gemm::packed_len(constants.cpu, k, n) <= 2 * k * n;
+    worth.then(|| Packed::Matrix(gemm::pack_b(constants.cpu, weight.raw(), k, n, strides.0, strides.1)))
 }
 
 /// A right-hand matrix.

@@ -29,7 +29,7 @@ fn mutated_operator_models_never_panic_nor_hoard() {
     let cases = Fixture::read_all(include_bytes!("../fixtures/operators.bin")).unwrap();
     let (rounds, seed) = rounds_and_seed();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let limits = Limits { memory: 8 << 20, nodes: 1000, work: 1 << 24 };
+    let limits = Limits { memory: 8 << 20, nodes: 1000, work: 1 << 24, steps: 10_000 };
     let (mut loaded, mut ran) = (0, 0);
     let (_, _, kept) = measure(|| {
         for round in 0..rounds {
@@ -52,7 +52,7 @@ fn hostile_operands_never_panic_nor_hoard() {
     let cases = Fixture::read_all(include_bytes!("../fixtures/operators.bin")).unwrap();
     let (rounds, seed) = rounds_and_seed();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let limits = Limits { memory: 8 << 20, nodes: 1000, work: 1 << 24 };
+    let limits = Limits { memory: 8 << 20, nodes: 1000, work: 1 << 24, steps: 10_000 };
     let mut ran = 0;
     for round in 0..rounds {
         let base = &cases[round % cases.len()];
@@ -79,6 +79,7 @@ fn distort(tensor: &mut Tensor, random: &mut ChaCha8Rng) {
     let count = tensor.shape.iter().product();
     match &mut tensor.data {
         Data::F32(data) => data.resize(count, 1.5),
+        Data::F16(data) => data.resize(count, half::f16::ONE),
         Data::I64(data) => data.resize(count, 1),
         Data::I32(data) => data.resize(count, 1),
         Data::U8(data) => data.resize(count, 1),
@@ -92,6 +93,7 @@ fn distort(tensor: &mut Tensor, random: &mut ChaCha8Rng) {
     let int = INTS[random.random_range(0..INTS.len())];
     match &mut tensor.data {
         Data::F32(data) => data[at] = FLOATS[random.random_range(0..FLOATS.len())],
+        Data::F16(data) => data[at] = half::f16::from_f32(FLOATS[random.random_range(0..FLOATS.len())]),
         Data::I64(data) => data[at] = int,
         Data::I32(data) => data[at] = int as i32,
         Data::U8(data) => data[at] = int as u8,
@@ -106,7 +108,7 @@ fn a_mutated_real_model_never_panics_nor_hoards() {
     let (rounds, seed) = rounds_and_seed();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     // The structure is the small part of the file; most mutations must hit it.
-    let limits = Limits { memory: 32 << 20, nodes: 10_000, work: 1 << 20 };
+    let limits = Limits { memory: 32 << 20, nodes: 10_000, work: 1 << 20, steps: 10_000 };
     for round in 0..rounds / 10 {
         let bytes = mutate(&model, &model, &mut random);
         attempt(&format!("seed {seed} round {round}"), bytes, &limits, &[]);
@@ -185,6 +187,7 @@ fn invent(spec: &IoSpec) -> Tensor {
     }
     let data = match spec.data_type {
         DataType::F32 => Data::F32(vec![0.5; count]),
+        DataType::F16 => Data::F16(vec![half::f16::ONE; count]),
         DataType::I64 => Data::I64(vec![1; count]),
         DataType::I32 => Data::I32(vec![1; count]),
         DataType::U8 => Data::U8(vec![1; count]),

@@ -8,7 +8,7 @@ use super::{JobError, NamedTensors};
 /// Wire tensors as engine tensors.
 ///
 /// # Errors
-/// [`JobError::InvalidInput`] for a type that the engine does not take, or data that does not fit the shape.
+/// [`JobError::InvalidInput`] for data that does not fit the shape.
 pub fn to_engine(tensors: Vec<Tensor>) -> Result<NamedTensors, JobError> {
     tensors
         .into_iter()
@@ -22,12 +22,7 @@ pub fn to_engine(tensors: Vec<Tensor>) -> Result<NamedTensors, JobError> {
                 DType::I8 => Data::I8(elements(&bytes, i8::from_le_bytes)),
                 DType::U8 => Data::U8(bytes),
                 DType::Bool => Data::Bool(bytes.into_iter().map(|byte| byte != 0).collect()),
-                DType::F16 => {
-                    return Err(JobError::InvalidInput(format!(
-                        "tensor {:?} is float16, which this engine does not take; send float32",
-                        tensor.name
-                    )));
-                }
+                DType::F16 => Data::F16(elements(&bytes, infer::f16::from_le_bytes)),
             };
             let value = infer::Tensor::new(shape, data)
                 .map_err(|error| JobError::InvalidInput(format!("tensor {:?}: {error}", tensor.name)))?;
@@ -48,6 +43,7 @@ pub fn from_engine(tensors: NamedTensors) -> Result<Vec<Tensor>, JobError> {
             let shape = shape.map_err(|_| JobError::Failed(format!("output {name:?} is too large to send")))?;
             let (dtype, data) = match tensor.data {
                 Data::F32(values) => (DType::F32, bytes(&values, |value| value.to_le_bytes())),
+                Data::F16(values) => (DType::F16, bytes(&values, |value| value.to_le_bytes())),
                 Data::I64(values) => (DType::I64, bytes(&values, |value| value.to_le_bytes())),
                 Data::I32(values) => (DType::I32, bytes(&values, |value| value.to_le_bytes())),
                 Data::I8(values) => (DType::I8, bytes(&values, |value| value.to_le_bytes())),
