@@ -17,6 +17,8 @@ pub(crate) struct Buffer {
     start: usize,
     bytes: usize,
     home: Weak<Shelf>,
+    /// The number under which its home knows it.
+    ticket: u32,
 }
 
 impl Buffer {
@@ -24,7 +26,7 @@ impl Buffer {
     pub fn zeroed(bytes: usize) -> Self {
         let words = vec![0u64; bytes.div_ceil(8) + ALIGNMENT / 8];
         let start = words.as_ptr().align_offset(ALIGNMENT) * 8;
-        Self { words, start, bytes, home: Weak::new() }
+        Self { words, start, bytes, home: Weak::new(), ticket: 0 }
     }
 
     /// A copy that belongs to no run.
@@ -35,10 +37,11 @@ impl Buffer {
     }
 
     /// The same memory for another number of bytes, with whatever it holds.
-    pub fn reuse(mut self, bytes: usize, home: &Arc<Shelf>) -> Self {
+    pub fn reuse(mut self, bytes: usize, home: &Arc<Shelf>, ticket: u32) -> Self {
         assert!(bytes <= self.capacity(), "a buffer of {} bytes was taken for {bytes}", self.capacity());
         self.bytes = bytes;
         self.home = Arc::downgrade(home);
+        self.ticket = ticket;
         self
     }
 
@@ -70,12 +73,9 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some(home) = self.home.upgrade() {
-            home.put_back(Buffer {
-                words: std::mem::take(&mut self.words),
-                start: self.start,
-                bytes: self.bytes,
-                home: Weak::new(),
-            });
+            let words = std::mem::take(&mut self.words);
+            let buffer = Buffer { words, start: self.start, bytes: self.bytes, home: Weak::new(), ticket: 0 };
+            home.put_back(buffer, self.ticket);
         }
     }
 }

@@ -1,6 +1,9 @@
 //! A loaded model.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use bytes::Bytes;
 
@@ -8,8 +11,10 @@ use crate::{
     IoSpec, Limits, LoadError, Run, RunError, Tensor,
     graph::{self, Graph},
     kernels::cpu::{Cpu, Numerics},
+    memory::{Arena, Memory, Objects},
     plan::{self, Plan},
     rewrite,
+    shape::Shape,
 };
 
 /// A model, checked and ready to run any number of times, also at once.
@@ -23,7 +28,23 @@ pub struct Model {
     inputs: Vec<IoSpec>,
     outputs: Vec<IoSpec>,
     weight_bytes: u64,
+    arenas: Mutex<Arenas>,
 }
+
+/// Plans of memory by the shapes of the inputs, and buffers of runs that are over.
+#[derive(Debug, Default)]
+struct Arenas {
+    /// The plan that was used last stands last.
+    plans: Vec<(Signature, Arc<Arena>)>,
+    /// Left by the last run that followed this plan.
+    idle: Option<(Arc<Arena>, Objects)>,
+}
+
+/// The shapes of the inputs, in the order of the model.
+pub(crate) type Signature = Vec<Shape>;
+
+/// Plans that a model remembers.
+const MAX_PLANS: usize = 16;
 
 /// How a model is loaded.
 #[derive(Debug, Clone)]
@@ -65,7 +86,7 @@ impl Model {
         tracing::debug!(steps = plan.steps.len(), weight_bytes, "model loaded");
         let specs = |list: &[(_, IoSpec)]| list.iter().map(|(_, spec)| spec.clone()).collect();
         let (inputs, outputs) = (specs(&plan.inputs), specs(&plan.outputs));
-        Ok(Self { plan: Arc::new(plan), limits, cpu, inputs, outputs, weight_bytes })
+        Ok(Self { plan: Arc::new(plan), limits, cpu, inputs, outputs, weight_bytes, arenas: Mutex::default() })
     }
 
     /// What the model takes, in the file's order.
@@ -86,6 +107,48 @@ impl Model {
     /// Operators that a run executes, each body's once.
     pub fn steps(&self) -> usize {
         self.plan.steps.len()
+    }
+
+    /// Lets go of the memory that is kept for the next run.
+    pub fn trim(&self) {
+        self.arenas().idle = None;
+    }
+
+    /// Memory for a run with inputs of these shapes.
+    pub(crate) fn memory(&self, signature: &Signature) -> Memory {
+        let mut arenas = self.arenas();
+        let known = arenas.plans.iter().position(|(known, _)| known == signature);
+        let Some(known) = known else {
+            return Memory::new(&self.limits, self.weight_bytes);
+        };
+        let entry = arenas.plans.remove(known);
+        let plan = Arc::clone(&entry.1);
+        arenas.plans.push(entry);
+        let objects = match arenas.idle.take() {
+            Some((left, objects)) if Arc::ptr_eq(&left, &plan) => objects,
+            _ => Objects::default(),
+        };
+        drop(arenas);
+        Memory::planned(&self.limits, self.weight_bytes, Some(plan), objects)
+    }
+
+    /// After a run to its end: what the next one can use.
+    pub(crate) fn keep(&self, signature: Signature, memory: Memory) {
+        if let Some(plan) = memory.plan() {
+            let mut arenas = self.arenas();
+            if arenas.plans.len() == MAX_PLANS {
+                arenas.plans.remove(0);
+            }
+            arenas.plans.retain(|(known, _)| *known != signature);
+            arenas.plans.push((signature, Arc::new(plan)));
+        } else if let Some(left) = memory.into_objects() {
+            self.arenas().idle = Some(left);
+        }
+    }
+
+    fn arenas(&self) -> MutexGuard<'_, Arenas> {
+        // Plans and buffers stay usable whatever happened beside them.
+        self.arenas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Checks the inputs and prepares a run; nothing is computed yet.

@@ -8,6 +8,7 @@ mod call;
 mod cast;
 mod compare;
 mod control;
+mod conv;
 mod elementwise;
 
 mod index;
@@ -18,6 +19,7 @@ mod normalize;
 mod reduce;
 mod shape;
 mod unary;
+mod window;
 
 
 use std::{fmt, ops::RangeInclusive};
@@ -28,7 +30,7 @@ pub(crate) use control::Control;
 use crate::{
     DataType, Fault,
     graph::{Body, Node},
-    kernels::{cpu::Cpu, gemm::PackedB},
+    kernels::{conv::ConvPlan, cpu::Cpu, gemm::PackedB},
     memory::Memory,
     value::Value,
 };
@@ -66,6 +68,8 @@ pub(crate) enum Kind {
 pub(crate) enum Packed {
     /// The right-hand matrix of a product.
     Matrix(PackedB),
+    /// The weights of a convolution, and their shape.
+    Conv(Box<ConvPlan>, crate::shape::Shape),
 }
 
 impl fmt::Debug for Packed {
@@ -78,6 +82,7 @@ impl Packed {
     pub fn bytes(&self) -> u64 {
         match self {
             Packed::Matrix(matrix) => matrix.bytes() as u64,
+            Packed::Conv(plan, _) => plan.bytes() as u64,
         }
     }
 }
@@ -138,6 +143,7 @@ const FAMILIES: &[&[Operator]] = &[
     cast::TABLE,
     compare::TABLE,
     control::TABLE,
+    conv::TABLE,
     elementwise::TABLE,
 
     index::TABLE,

@@ -4,9 +4,13 @@
 //! dropped as dead code when the plan is made. A value that somebody else uses too ends a pattern, so nothing is computed
 //! twice.
 
+pub(crate) mod activation;
+mod batch_norm;
+mod gate;
 mod gelu;
 mod layer_norm;
 mod linear;
+pub(crate) mod residual;
 mod softmax;
 
 use std::collections::BTreeSet;
@@ -15,7 +19,7 @@ use crate::{
     DataType,
     attribute::{Attribute, Attributes},
     graph::{Graph, Node, ValueId},
-    ops,
+    ops::{self, OpId},
     value::Value,
 };
 
@@ -26,29 +30,45 @@ struct Replacement {
     attributes: Vec<(&'static str, Attribute)>,
 }
 
-/// A pattern: given the position of its last node, what that becomes.
-type Pattern = fn(&View<'_>, &Node) -> Option<Replacement>;
+/// The same, ready to be put in its place.
+struct Found {
+    op: OpId,
+    inputs: Vec<Option<ValueId>>,
+    attributes: Attributes,
+}
 
-const PATTERNS: [Pattern; 4] = [gelu::find, layer_norm::find, linear::find, softmax::find];
-
-/// Applies every pattern wherever it fits.
+/// Applies every pattern wherever it fits: what exporters spelled out first, then what joins two operators.
 pub(crate) fn rewrite(graph: &mut Graph) {
+    batch_norm::fold(graph);
+    let spelled_out: [fn(&View<'_>, &Node) -> Option<Replacement>; 5] =
+        [gelu::find, gate::find, layer_norm::find, linear::find, softmax::find];
+    apply(graph, |view, node| spelled_out.iter().find_map(|pattern| pattern(view, node)).map(Found::from));
+    apply(graph, residual::find);
+    apply(graph, activation::find);
+    batch_norm::sweep(graph);
+}
+
+fn apply(graph: &mut Graph, find: impl Fn(&View<'_>, &Node) -> Option<Found>) {
     let mut view = View::new(graph);
     let mut changed = Vec::new();
     for (index, node) in graph.nodes.iter().enumerate() {
-        let Some(found) = PATTERNS.iter().find_map(|pattern| pattern(&view, node)) else {
-            continue;
-        };
-        let attributes = found.attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        changed.push((index, ops::own(found.op), found.inputs, Attributes(attributes)));
-        // Later patterns must not look into what has just been replaced.
-        view.replaced.insert(index);
+        if let Some(found) = find(&view, node) {
+            changed.push((index, found));
+            // Later patterns must not look into what has just been replaced.
+            view.replaced.insert(index);
+        }
     }
-    for (index, op, inputs, attributes) in changed {
+    for (index, Found { op, inputs, attributes }) in changed {
         let node = &mut graph.nodes[index];
-        node.op = op;
-        node.inputs = inputs.into_iter().map(Some).collect();
-        node.attributes = attributes;
+        (node.op, node.inputs, node.attributes) = (op, inputs, attributes);
+    }
+}
+
+impl From<Replacement> for Found {
+    fn from(found: Replacement) -> Self {
+        let attributes = found.attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let inputs = found.inputs.into_iter().map(Some).collect();
+        Found { op: ops::own(found.op), inputs, attributes: Attributes(attributes) }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::{
     Dim, Fault, IoSpec, Model, RunError, Tensor,
     memory::Memory,
+    model::Signature,
     ops::Kind,
     plan::{self, Plan, Step},
     shape::{self, Shape},
@@ -25,6 +26,7 @@ pub struct Run {
     /// The model's own graph, and the bodies that are being executed, innermost last.
     frames: Vec<Frame>,
     memory: Memory,
+    signature: Signature,
     /// Operators that may still be executed.
     budget: u64,
     over: bool,
@@ -32,7 +34,12 @@ pub struct Run {
 
 impl Run {
     pub(crate) fn new(model: Arc<Model>, inputs: Vec<(String, Tensor)>) -> Result<Self, RunError> {
-        let memory = Memory::new(&model.limits, model.weight_bytes());
+        let shape_of = |(_, spec): &(_, IoSpec)| {
+            let given = inputs.iter().find(|(name, _)| *name == spec.name);
+            given.map(|(_, tensor)| Shape::from(&tensor.shape[..])).unwrap_or_default()
+        };
+        let signature: Signature = model.plan.inputs.iter().map(shape_of).collect();
+        let memory = model.memory(&signature);
         let mut frame = Frame::new(Arc::clone(&model.plan), None);
         let plan = &model.plan;
         for (name, tensor) in inputs {
@@ -61,7 +68,7 @@ impl Run {
             }
         }
         let budget = model.limits.steps;
-        Ok(Self { model, frames: vec![frame], memory, budget, over: false })
+        Ok(Self { model, frames: vec![frame], memory, signature, budget, over: false })
     }
 
     /// Executes one operator. Gives the outputs after the last one; then, and after an error, the run is over.
@@ -111,6 +118,11 @@ impl Run {
         self.memory.peak()
     }
 
+    /// The most bytes that weights and live activations took at one time: what no plan of memory could do without.
+    pub fn needed_memory(&self) -> u64 {
+        self.memory.needed()
+    }
+
     fn execute(&mut self, step: &Step) -> Result<(), RunError> {
         let frame = self.frames.last_mut().expect("the step's own frame");
         let mut inputs = frame.operands(step);
@@ -157,8 +169,12 @@ impl Run {
         let mut frame = self.frames.pop().expect("a run that is not over has a frame");
         let plan = Arc::clone(&frame.plan);
         let results = frame.results().map_err(|fault| RunError::new("", "output", fault))?;
+        drop(frame);
         let named = plan.outputs.iter().zip(results);
-        Ok(named.map(|((_, spec), value)| (spec.name.clone(), value.to_tensor())).collect())
+        let outputs = named.map(|((_, spec), value)| (spec.name.clone(), value.to_tensor())).collect();
+        // Every buffer is back by now.
+        self.model.keep(std::mem::take(&mut self.signature), self.memory.clone());
+        Ok(outputs)
     }
 }
 

@@ -17,4 +17,4 @@ pub use unary::{Unary, unary, unary_in_place};
 pub(in crate::kernels) use chunks::{for_chunks, for_chunks_of_two, rows_at_a_time};
 
 #[cfg(test)]
-mod tests;
+pub(in crate::kernels) mod tests;

@@ -18,8 +18,11 @@ mod pack;
 mod storage;
 mod tile;
 
+pub(crate) use block::finish;
+pub(crate) use pack::RowTiles;
 pub use pack::{PackedA, PackedB, PackedRef, pack_a, pack_b, pack_b_into, packed_len, panel_width};
 pub(crate) use storage::{Storage, SyncPointer};
+pub(crate) use tile::{Finish, end};
 
 use super::cpu::Cpu;
 use block::Job;
@@ -193,7 +196,7 @@ fn check(cpu: &Cpu, m: usize, n: usize, k: usize, a: &Left, b: &Right, c: usize,
 }
 
 /// Whether a slice of `len` numbers has all elements of a matrix.
-fn holds(len: usize, rows: usize, columns: usize, row_stride: usize, col_stride: usize) -> bool {
+pub(crate) fn holds(len: usize, rows: usize, columns: usize, row_stride: usize, col_stride: usize) -> bool {
     if rows == 0 || columns == 0 {
         return true;
     }
@@ -203,4 +206,4 @@ fn holds(len: usize, rows: usize, columns: usize, row_stride: usize, col_stride:
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

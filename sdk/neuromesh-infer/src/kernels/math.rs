@@ -28,8 +28,8 @@ pub use exponential::{exp, exp_m1};
 pub use gate::{gelu_tanh, mish, sigmoid, silu, softplus, swish, tanh};
 pub use logarithm::{log, log1p};
 pub use scalar::{acos, acosh, asin, asinh, atan, atanh, cosh, pow, sinh, tan};
-pub(in crate::kernels) use {activation::clamp, scalar::square_root};
 pub use trigonometry::{SMALL_ANGLE, cos, cos_small, sin, sin_small};
+pub(in crate::kernels) use {activation::clamp, scalar::square_root};
 
 /// The larger of two numbers; NaN if either is NaN, and a positive zero counts as larger than a negative one.
 #[inline(always)]

@@ -33,7 +33,14 @@ fn larger(best: f32, x: f32) -> f32 {
 ///
 /// # Panics
 /// As [`max_pool`], and when `indices` and `y` have different sizes, or a plane 2^32 elements or more.
-pub fn max_pool_with_indices(cpu: &Cpu, x: &[f32], y: &mut [f32], indices: &mut [i64], window: &Window, by_column: bool) {
+pub fn max_pool_with_indices(
+    cpu: &Cpu,
+    x: &[f32],
+    y: &mut [f32],
+    indices: &mut [i64],
+    window: &Window,
+    by_column: bool,
+) {
     assert_eq!(y.len(), indices.len(), "not one index for each output");
     let (inputs, outputs) = (window.inputs(), window.outputs());
     check(x, y, window);
@@ -112,45 +119,50 @@ dispatch! {
     /// Folds the window of each output of a plane.
     fn gather[F: Fn(f32, f32) -> f32](cpu: &Cpu, x: &[f32], y: &mut [f32], window: &Window, neutral: f32, step: F) {
         y.fill(neutral);
-        window.for_taps(|outputs, input| {
-            let y = &mut y[outputs];
-            match window.width.stride {
-                1 => {
-                    for (y, x) in y.iter_mut().zip(&x[input..]) {
-                        *y = step(*y, *x);
+        for tap in window.taps_in_order() {
+            for row in tap.rows.clone() {
+                let (outputs, input) = window.stretch(&tap, row);
+                let (x, y) = (&x[input..], &mut y[outputs]);
+                match window.width.stride {
+                    1 => {
+                        for (y, x) in y.iter_mut().zip(x) {
+                            *y = step(*y, *x);
+                        }
                     }
-                }
-                2 => {
-                    // The last element may stand at the end of the input, without a neighbour.
-                    let (last, others) = y.split_last_mut().expect("taps reach at least one output");
-                    let (pairs, _) = x[input..].as_chunks::<2>();
-                    for (y, [x, _]) in others.iter_mut().zip(pairs) {
-                        *y = step(*y, *x);
+                    2 => {
+                        // The last element may stand at the end of the input, without a neighbour.
+                        let (last, others) = y.split_last_mut().expect("a tap's rows have at least one output");
+                        for (y, [x, _]) in others.iter_mut().zip(x.as_chunks::<2>().0) {
+                            *y = step(*y, *x);
+                        }
+                        *last = step(*last, x[2 * others.len()]);
                     }
-                    *last = step(*last, x[input + 2 * others.len()]);
-                }
-                stride => {
-                    for (y, x) in y.iter_mut().zip(x[input..].iter().step_by(stride)) {
-                        *y = step(*y, *x);
+                    stride => {
+                        for (y, x) in y.iter_mut().zip(x.iter().step_by(stride)) {
+                            *y = step(*y, *x);
+                        }
                     }
                 }
             }
-        });
+        }
     }
 
     /// The first largest element of each window, and its place in the plane.
     fn find(cpu: &Cpu, x: &[f32], y: &mut [f32], indices: &mut [i64], window: &Window) {
         y.fill(f32::NEG_INFINITY);
         indices.fill(-1);
-        window.for_taps(|outputs, input| {
-            let places = (input..).step_by(window.width.stride);
-            for ((y, index), place) in y[outputs.clone()].iter_mut().zip(&mut indices[outputs]).zip(places) {
-                let x = x[place];
-                let better = (x > *y) | (*index < 0) | (x.is_nan() & !y.is_nan());
-                *y = if better { x } else { *y };
-                *index = if better { place as i64 } else { *index };
+        for tap in window.taps_in_order() {
+            for row in tap.rows.clone() {
+                let (outputs, input) = window.stretch(&tap, row);
+                let places = (input..).step_by(window.width.stride);
+                for ((y, index), place) in y[outputs.clone()].iter_mut().zip(&mut indices[outputs]).zip(places) {
+                    let x = x[place];
+                    let better = (x > *y) | (*index < 0) | (x.is_nan() & !y.is_nan());
+                    *y = if better { x } else { *y };
+                    *index = if better { place as i64 } else { *index };
+                }
             }
-        });
+        }
     }
 
     fn divide(cpu: &Cpu, y: &mut [f32], window: &Window, count_padding: bool) {

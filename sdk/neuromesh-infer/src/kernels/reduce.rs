@@ -16,7 +16,7 @@ mod lanes;
 pub use arg::{Extreme, arg};
 pub use axes::reduce_axes;
 
-pub(in crate::kernels) use lanes::{fold, row_max, row_sum, sum_of_map};
+pub(in crate::kernels) use lanes::{fold, row_max, row_sum, sum_of_exponentials};
 
 use super::cpu::{Cpu, dispatch};
 use super::elementwise::{for_chunks, rows_at_a_time};
@@ -59,7 +59,9 @@ pub fn reduce(cpu: &Cpu, op: Reduction, x: &[f32], [outer, size, inner]: [usize;
     for_chunks(&cpu.threads, out, at_a_time, |index, out| {
         let start = index * at_a_time;
         match op {
-            Reduction::Sum | Reduction::Mean | Reduction::LogSum => plain(cpu, &columns, start, out, 0.0, |a, x| a + x, add),
+            Reduction::Sum | Reduction::Mean | Reduction::LogSum => {
+                plain(cpu, &columns, start, out, 0.0, |a, x| a + x, add)
+            }
             Reduction::Product => plain(cpu, &columns, start, out, 1.0, |a, x| a * x, |a, b| a * b),
             Reduction::Max => plain(cpu, &columns, start, out, f32::NEG_INFINITY, math::max, math::max),
             Reduction::Min => plain(cpu, &columns, start, out, f32::INFINITY, math::min, math::min),
@@ -143,7 +145,7 @@ dispatch! {
             for (index, out) in out.iter_mut().enumerate() {
                 let row = columns.row(start + index);
                 let largest = row_max(row);
-                *out = shifted_log(largest, sum_of_map(row, |x| math::exp(x - largest)));
+                *out = shifted_log(largest, sum_of_exponentials(row, largest));
             }
             return;
         }

@@ -55,8 +55,12 @@ pub(crate) trait Vector: Copy {
     fn at_most(self, bound: Self) -> Self;
     /// `if self < 0 { negative } else { self }`.
     fn or_if_negative(self, negative: Self) -> Self;
-    /// Runs the kernel: where another compiler comes after ours, one that spills registers in long functions, in a function of
-    /// its own.
+    /// Keeps what is read after this from being read before it, where a compiler would otherwise need more registers than
+    /// there are.
+    #[inline(always)]
+    fn in_order() {}
+    /// Runs the kernel in a function of its own: compilers (a browser's too) keep registers in short functions, and spill
+    /// them in long ones.
     #[inline(always)]
     fn apart<K: Kernel<Output = ()>>(kernel: K) {
         kernel.run::<Self>();
@@ -93,6 +97,11 @@ pub(crate) trait Dot: Copy {
     fn values(unit: i32) -> Self::Values;
     /// Adds the products of a group to each sum, wrapping.
     fn dot(self, values: Self::Values, weights: Self::Weights) -> Self;
+    /// As [`Vector::apart`].
+    #[inline(always)]
+    fn apart<K: IntKernel<Output = ()>>(kernel: K) {
+        kernel.run::<Self>();
+    }
 }
 
 /// Rows and registers per row of a tile of a matrix product.

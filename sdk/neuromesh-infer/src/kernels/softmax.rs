@@ -7,7 +7,7 @@
 use super::cpu::{Cpu, dispatch};
 use super::elementwise::{for_chunks, rows_at_a_time};
 use super::math;
-use super::reduce::{row_max, row_sum};
+use super::reduce::{row_max, row_sum, sum_of_exponentials};
 
 /// What to compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ dispatch! {
     fn log_softmax_rows(cpu: &Cpu, x: &mut [f32], row: usize) {
         for x in x.chunks_exact_mut(row) {
             let largest = row_max(x);
-            let log_sum = math::log(super::reduce::sum_of_map(x, |x| math::exp(x - largest)));
+            let log_sum = math::log(sum_of_exponentials(x, largest));
             for x in x.iter_mut() {
                 *x = (*x - largest) - log_sum;
             }

@@ -1,171 +1,215 @@
 //! Convolution and global pooling.
 
-use burn_backend::{Backend, Shape, ops::ConvOptions};
-
 use super::{
-    Meter,
+    Constants, Operator, Packed,
     call::{self, Call, Outputs},
+    elementwise::float_binary,
+    matrix, op,
+    window::Window,
 };
 use crate::{
     DataType, Fault,
     attribute::{Attributes, wrong},
-    shape,
+    kernels::{
+        conv::{Conv2d, Conv3d, ConvEpilogue, ConvPlan, conv_plain},
+        elementwise::Binary,
+        gemm::Activation,
+        reduce::{self, Reduction},
+    },
+    rewrite::residual::RESIDUAL,
+    shape::{self, Shape},
+    value::Value,
 };
 
-/// Largest kernel size, stride, dilation and padding: beyond any model, and small enough that sums cannot overflow.
-const MAX_WINDOW: i64 = 1 << 16;
+pub(super) const TABLE: &[Operator] = &[
+    op("*Conv", 1, 4..=4, conv).packs(1, pack),
+    op("Conv", 1, 2..=3, conv).packs(1, pack),
+    op("GlobalAveragePool", 1, 1..=1, |call| global_pool(call, Reduction::Mean)),
+    op("GlobalMaxPool", 1, 1..=1, |call| global_pool(call, Reduction::Max)),
+];
 
-/// Output positions that the CPU backend unrolls at once into scratch memory.
-const UNROLLED: usize = 512;
-
-/// How the kernel moves along each spatial dimension.
-struct Window {
-    kernel: Vec<usize>,
-    strides: Vec<usize>,
-    dilations: Vec<usize>,
-    pads: Vec<(usize, usize)>,
-    output: Vec<usize>,
+/// Constant weights, laid out for the kernel.
+fn pack(constants: &Constants<'_>) -> Option<Packed> {
+    let weight = constants.floats(1)?;
+    let attributes = &constants.node.attributes;
+    let groups = groups(attributes).ok()?;
+    let weights = Weights::of(weight.shape(), groups).ok()?;
+    if weights.kernel.len() > 2 || weights.taps() == 0 {
+        return None;
+    }
+    // What depends on the input, the padding, comes with it; the other attributes are checked then, too.
+    let numbers = |name: &str| super::window::numbers(attributes, name, 1, weights.kernel.len(), 1).ok();
+    let conv = weights.flat(&numbers("strides")?, &numbers("dilations")?, &[]);
+    let plan = ConvPlan::new(constants.cpu, conv, weight.raw());
+    Some(Packed::Conv(Box::new(plan), weight.shape().clone()))
 }
 
-pub(crate) fn conv<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    let (x, weight) = (call.shape(0)?, call.shape(1)?);
-    if x.len() != weight.len() || !(3..=5).contains(&x.len()) {
-        return Err(Fault::Unsupported(format!("convolution of {x:?} with {weight:?}")));
+/// The shape of a convolution's weights.
+struct Weights {
+    outputs: usize,
+    inputs: usize,
+    groups: usize,
+    kernel: Shape,
+}
+
+impl Weights {
+    fn of(shape: &[usize], groups: usize) -> Result<Self, Fault> {
+        let inputs = shape.get(1).and_then(|inputs| inputs.checked_mul(groups));
+        match inputs {
+            Some(inputs) if (3..=5).contains(&shape.len()) && shape[0].is_multiple_of(groups) => {
+                Ok(Self { outputs: shape[0], inputs, groups, kernel: shape[2..].into() })
+            }
+            _ => Err(Fault::Shape(format!("the weights {shape:?} do not make {groups} groups"))),
+        }
     }
-    let groups = call.attributes().int("group")?.unwrap_or(1);
-    let groups = usize::try_from(groups).ok().filter(|&groups| groups > 0);
-    let groups = groups.ok_or_else(|| wrong("group", "it must be positive"))?;
-    let outputs = weight[0];
-    if weight[1].checked_mul(groups) != Some(x[1]) || !outputs.is_multiple_of(groups) {
-        return Err(Fault::Shape(format!("{x:?} does not fit the weights {weight:?} in {groups} groups")));
+
+    /// Products of one output.
+    fn taps(&self) -> usize {
+        self.inputs / self.groups * self.kernel.iter().product::<usize>()
     }
-    if call.has(2) && call.shape(2)? != [outputs] {
-        return Err(Fault::Shape(format!("the bias {:?} does not fit {outputs} channels", call.shape(2)?)));
+
+    /// As a convolution of two dimensions; one of one dimension has a height of 1.
+    fn flat(&self, strides: &[usize], dilations: &[usize], pads: &[(usize, usize)]) -> Conv2d {
+        let two = |list: &[usize]| match *list {
+            [width] => [1, width],
+            [height, width] => [height, width],
+            _ => [1, 1],
+        };
+        Conv2d {
+            inputs: self.inputs,
+            outputs: self.outputs,
+            groups: self.groups,
+            kernel: two(&self.kernel),
+            strides: two(strides),
+            dilations: two(dilations),
+            pads: flat_pads(pads),
+        }
     }
-    let window = Window::new(call.attributes(), &x[2..], &weight[2..])?;
-    let mut target = vec![x[0], outputs];
-    target.extend(&window.output);
-    let elements = call.charge(&target, DataType::F32)?;
-    window.charge_scratch(call.meter, &x, &weight)?;
-    let taps: usize = weight[1..].iter().product();
-    call.meter.check_work(&[elements, taps])?;
-    if elements == 0 {
-        return call::float::<B>(call::empty::<B>(target, call.device));
+}
+
+/// Above, left, below and right.
+fn flat_pads(pads: &[(usize, usize)]) -> [usize; 4] {
+    match *pads {
+        [(left, right)] => [0, left, 0, right],
+        [(top, bottom), (left, right)] => [top, left, bottom, right],
+        _ => [0; 4],
     }
-    if taps == 0 {
-        return Err(Fault::Shape(format!("the weights {weight:?} have no elements")));
+}
+
+fn groups(attributes: &Attributes) -> Result<usize, Fault> {
+    let groups = attributes.int("group")?.unwrap_or(1);
+    usize::try_from(groups).ok().filter(|&groups| groups > 0).ok_or_else(|| wrong("group", "it must be positive"))
+}
+
+fn conv(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+    call.expect(0, DataType::F32)?;
+    let x = call.take(0)?;
+    let weight_shape = match call.packed {
+        Some(Packed::Conv(_, shape)) => shape.clone(),
+        _ => call.expect(1, DataType::F32)?.shape().clone(),
+    };
+    if x.rank() != weight_shape.len() || !(3..=5).contains(&x.rank()) {
+        return Err(Fault::Unsupported(format!("convolution of {:?} with {weight_shape:?}", x.shape())));
     }
-    let (x, weight) = (call.float(0)?, call.float(1)?);
-    let bias = match call.has(2) {
-        true => Some(call.float(2)?),
+    let weights = Weights::of(&weight_shape, groups(call.attributes())?)?;
+    if weights.inputs != x.shape()[1] {
+        let (shape, groups) = (x.shape(), weights.groups);
+        return Err(Fault::Shape(format!("{shape:?} does not fit the weights {weight_shape:?} in {groups} groups")));
+    }
+    if call.has(2) && call.shape(2)?[..] != [weights.outputs] {
+        let bias = call.shape(2)?;
+        return Err(Fault::Shape(format!("the bias {bias:?} does not fit {} channels", weights.outputs)));
+    }
+    let window = Window::new(call.attributes(), &x.shape()[2..], &weights.kernel)?;
+    let mut target = Shape::from_slice(&[x.shape()[0], weights.outputs]);
+    target.extend_from_slice(&window.output);
+    let mut result = call.make(DataType::F32, target.clone())?;
+    call.memory.check_work(&[result.len(), weights.taps()])?;
+    if result.len() == 0 {
+        return call::one(result);
+    }
+    if weights.taps() == 0 {
+        return Err(Fault::Shape(format!("the weights {weight_shape:?} have no elements")));
+    }
+    let activation = matrix::activation(call)?;
+    let residual = match call.has(RESIDUAL) {
+        true => Some(call.take(RESIDUAL)?),
         false => None,
     };
-    call::float::<B>(match window.kernel.len() {
-        1 => B::conv1d(x, weight, bias, window.options::<1>(groups)),
-        2 => B::conv2d(x, weight, bias, window.options::<2>(groups)),
-        _ => B::conv3d(x, weight, bias, window.options::<3>(groups)),
-    })
-}
-
-impl Window {
-    fn new(attributes: &Attributes, input: &[usize], kernel: &[usize]) -> Result<Self, Fault> {
-        let rank = input.len();
-        let list = |name: &str, least: i64, length: usize, default: i64| match attributes.ints(name)? {
-            None => Ok(vec![default as usize; length]),
-            Some(list) if list.len() == length && list.iter().all(|value| (least..=MAX_WINDOW).contains(value)) => {
-                Ok(list.iter().map(|&value| value as usize).collect())
-            }
-            Some(list) => Err(wrong(name, &format!("{list:?} does not fit {rank} spatial dimensions"))),
+    // A summand of another shape is repeated, after which the activation comes.
+    let fits = residual.as_ref().is_none_or(|residual| *residual.shape() == target && residual.data_type() == DataType::F32);
+    {
+        let epilogue = ConvEpilogue {
+            bias: call.optional_floats(2)?,
+            residual: residual.as_ref().filter(|_| fits).map(Value::raw),
+            activation: if fits { activation } else { Activation::None },
         };
-        if let Some(declared) = attributes.ints("kernel_shape")?
-            && !declared.iter().map(|&size| usize::try_from(size).ok()).eq(kernel.iter().map(|&size| Some(size)))
-        {
-            return Err(wrong("kernel_shape", &format!("{declared:?} differs from the weights' {kernel:?}")));
-        }
-        if kernel.iter().chain(input).any(|&size| size as u64 > u64::from(u32::MAX) >> 1) {
-            return Err(Fault::Shape(format!("{input:?} with a kernel {kernel:?} is too large")));
-        }
-        let strides = list("strides", 1, rank, 1)?;
-        let dilations = list("dilations", 1, rank, 1)?;
-        let explicit = list("pads", 0, 2 * rank, 0)?;
-        let auto = attributes.text("auto_pad")?.unwrap_or("NOTSET");
-        let (mut pads, mut output) = (Vec::with_capacity(rank), Vec::with_capacity(rank));
-        for axis in 0..rank {
-            let (size, stride) = (input[axis] as u64, strides[axis] as u64);
-            let reach = dilations[axis] as u64 * (kernel[axis] as u64).saturating_sub(1) + 1;
-            let same = |low_first: bool| {
-                let total = (size.div_ceil(stride).saturating_sub(1) * stride + reach).saturating_sub(size);
-                let (small, large) = ((total / 2) as usize, total.div_ceil(2) as usize);
-                if low_first { (large, small) } else { (small, large) }
-            };
-            let pad = match auto {
-                "NOTSET" | "" => (explicit[axis], explicit[rank + axis]),
-                "VALID" => (0, 0),
-                "SAME_UPPER" => same(false),
-                "SAME_LOWER" => same(true),
-                other => return Err(wrong("auto_pad", &format!("{other:?} is unknown"))),
-            };
-            let padded = size + pad.0 as u64 + pad.1 as u64;
-            if padded < reach || size == 0 {
-                return Err(Fault::Shape(format!("the kernel reaches over {reach} of {padded} elements of {input:?}")));
-            }
-            output.push(((padded - reach) / stride + 1) as usize);
-            pads.push(pad);
-        }
-        Ok(Self { kernel: kernel.to_vec(), strides, dilations, pads, output })
+        compute(call, &x, &weights, &window, &mut result, &epilogue)?;
     }
-
-    /// What the kernel holds beside its result: the input padded and reordered, the weights reordered, unrolled rows.
-    fn charge_scratch(&self, meter: &mut Meter, x: &[usize], weight: &[usize]) -> Result<(), Fault> {
-        let mut padded = x.to_vec();
-        for (size, (before, after)) in padded[2..].iter_mut().zip(&self.pads) {
-            *size = size.saturating_add(*before).saturating_add(*after);
-        }
-        meter.charge(&padded, DataType::F32)?;
-        meter.charge(&padded, DataType::F32)?;
-        meter.charge(weight, DataType::F32)?;
-        let mut unrolled = vec![UNROLLED];
-        unrolled.extend(&weight[1..]);
-        let unrolled = meter.charge(&unrolled, DataType::F32)?;
-        meter.charge_packing(unrolled, weight.iter().product())
+    if let Some(residual) = residual.filter(|_| !fits) {
+        call.inputs = vec![Some(result), Some(residual)];
+        result = float_binary(call, Binary::Add)?;
+        matrix::activate(call, activation, &mut result)?;
     }
-
-    fn options<const N: usize>(&self, groups: usize) -> ConvOptions<N> {
-        let strides = std::array::from_fn(|axis| self.strides[axis]);
-        let dilations = std::array::from_fn(|axis| self.dilations[axis]);
-        ConvOptions::new_with_padding(strides, std::array::from_fn(|axis| self.pads[axis]), dilations, groups)
-    }
+    call::one(result)
 }
 
-pub(crate) fn global_max_pool<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    global_pool(call, |tensor| B::float_max_dim(tensor, 1))
+fn compute(
+    call: &Call<'_>,
+    x: &Value,
+    weights: &Weights,
+    window: &Window,
+    result: &mut Value,
+    epilogue: &ConvEpilogue<'_>,
+) -> Result<(), Fault> {
+    let batch = x.shape()[0];
+    if let &[_, _, depth, height, width] = &x.shape()[..] {
+        let three = |list: &[usize]| [list[0], list[1], list[2]];
+        let conv = Conv3d {
+            inputs: weights.inputs,
+            outputs: weights.outputs,
+            groups: weights.groups,
+            kernel: three(&weights.kernel),
+            strides: three(&window.strides),
+            dilations: three(&window.dilations),
+            pads: [window.pads[0].0, window.pads[1].0, window.pads[2].0],
+        };
+        let (size, out) = ([depth, height, width], three(&window.output));
+        conv_plain(call.cpu, &conv, call.floats(1)?, batch, x.raw(), size, result.raw_mut(), out, epilogue);
+        return Ok(());
+    }
+    let size = match x.shape()[2..] {
+        [height, width] => [height, width],
+        [width] => [1, width],
+        _ => return Err(Fault::Unsupported(format!("convolution of {:?}", x.shape()))),
+    };
+    let pads = flat_pads(&window.pads);
+    let plan = match call.packed {
+        Some(Packed::Conv(plan, _)) => plan.padded(pads),
+        _ => {
+            let weight = call.expect(1, DataType::F32)?;
+            call.memory.check(2 * weight.bytes())?;
+            let conv = weights.flat(&window.strides, &window.dilations, &window.pads);
+            ConvPlan::new(call.cpu, conv, weight.raw())
+        }
+    };
+    let mut scratch = call.scratch(plan.scratch(call.cpu, size))?;
+    plan.run(call.cpu, batch, x.raw(), size, result.raw_mut(), epilogue, scratch.slice_mut());
+    Ok(())
 }
 
-pub(crate) fn global_average_pool<B: Backend>(call: &mut Call<'_, B>) -> Result<Outputs<B>, Fault> {
-    global_pool(call, |tensor| B::float_mean_dim(tensor, 1))
-}
-
-fn global_pool<B: Backend>(
-    call: &mut Call<'_, B>,
-    fold: fn(burn_backend::tensor::FloatTensor<B>) -> burn_backend::tensor::FloatTensor<B>,
-) -> Result<Outputs<B>, Fault> {
+fn global_pool(call: &mut Call<'_>, reduction: Reduction) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
     if sizes.len() < 3 {
         return Err(Fault::Shape(format!("{sizes:?} has no spatial dimensions")));
     }
-    let rows = sizes[0] * sizes[1];
     let mut target = sizes.clone();
     target[2..].fill(1);
-    call.charge(&target, DataType::F32)?;
-    let elements = shape::checked(&sizes)?;
-    call.charge(&sizes, DataType::F32)?;
-    let tensor = call.float(0)?;
-    if rows == 0 {
-        return call::float::<B>(call::empty::<B>(target, call.device));
-    }
-    if elements == 0 {
+    let (rows, row) = (sizes[0] * sizes[1], sizes[2..].iter().product());
+    let mut result = call.make(DataType::F32, target)?;
+    if rows > 0 && shape::checked(&sizes)? == 0 {
         return Err(Fault::Shape(format!("{sizes:?} has nothing to pool")));
     }
-    let pooled = fold(B::float_reshape(tensor, Shape::from(vec![rows, elements / rows])));
-    call::float::<B>(B::float_reshape(pooled, Shape::from(target)))
+    reduce::reduce(call.cpu, reduction, call.floats(0)?, [rows, row, 1], result.raw_mut());
+    call::one(result)
 }

@@ -12,6 +12,7 @@ use crate::{
         elementwise::{self, Binary, Side, Unary},
         gemm::{self, Activation, Bias, Epilogue, Left, MatrixRef, PackedB, Right},
     },
+    rewrite::activation::ACTIVATION,
     shape::{Shape, broadcast as broadcast_shape, broadcast_strides, pad_rank},
     value::Value,
 };
@@ -53,7 +54,8 @@ fn linear(call: &mut Call<'_>) -> Result<Outputs, Fault> {
 }
 
 fn mat_mul(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    call::one(product(call, Epilogue::default())?)
+    let activation = activation(call)?;
+    call::one(product(call, Epilogue { activation, ..Epilogue::default() })?)
 }
 
 /// ONNX's `MatMul`, which is numpy's `matmul`.
@@ -124,8 +126,11 @@ fn product(call: &mut Call<'_>, epilogue: Epilogue<'_>) -> Result<Value, Fault> 
 
 /// The function that a rewrite attached to the end of a node.
 pub(crate) fn activation(call: &Call<'_>) -> Result<Activation, Fault> {
-    let number = |name: &str| Ok::<_, Fault>(call.attributes().float(name)?.unwrap_or_default());
-    Ok(match call.attributes().text("activation")? {
+    let number = |name: &str| {
+        let name = format!("{ACTIVATION}_{name}");
+        Ok::<_, Fault>(call.attributes().float(&name)?.unwrap_or_default())
+    };
+    Ok(match call.attributes().text(ACTIVATION)? {
         None => Activation::None,
         Some("Relu") => Activation::Relu,
         Some("Clip") => Activation::Clip { min: number("low")?, max: number("high")? },
@@ -138,6 +143,23 @@ pub(crate) fn activation(call: &Call<'_>) -> Result<Activation, Fault> {
         Some("Tanh") => Activation::Custom(|cpu, x| elementwise::unary_in_place(cpu, Unary::Tanh, x)),
         Some(other) => return Err(Fault::Unsupported(format!("the activation {other}"))),
     })
+}
+
+/// Applies it to what is finished.
+pub(crate) fn activate(call: &Call<'_>, activation: Activation, value: &mut Value) -> Result<(), Fault> {
+    let x = value.raw_mut::<f32>();
+    let op = match activation {
+        Activation::None => return Ok(()),
+        Activation::Custom(apply) => {
+            apply(call.cpu, x);
+            return Ok(());
+        }
+        Activation::Relu => Unary::Relu,
+        Activation::Clip { min, max } => Unary::Clip { low: min, high: max },
+        Activation::LeakyRelu(alpha) => Unary::LeakyRelu { alpha },
+    };
+    elementwise::unary_in_place(call.cpu, op, x);
+    Ok(())
 }
 
 /// How far apart the matrices of an operand are, along each dimension of the batch.

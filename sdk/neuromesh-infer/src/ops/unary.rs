@@ -11,6 +11,8 @@ use crate::{DataType, Fault, attribute::wrong, kernels::elementwise::Unary, shap
 pub(super) const TABLE: &[Operator] = &[
     op("*Gelu", 1, 1..=1, |call| with_rank(call, Unary::Gelu)),
     op("*GeluTanh", 1, 1..=1, |call| with_rank(call, Unary::GeluTanh)),
+    op("*HardSwish", 1, 1..=1, |call| one(call, Unary::HardSwish)),
+    op("*Silu", 1, 1..=1, |call| one(call, Unary::Silu)),
     op("Abs", 1, 1..=1, |call| signed(call, Unary::Abs, i64::wrapping_abs)),
     op("Acos", 7, 1..=1, |call| one(call, Unary::Acos)),
     op("Acosh", 9, 1..=1, |call| one(call, Unary::Acosh)),

@@ -17,7 +17,10 @@ impl Rows {
     /// # Panics
     /// When there are more than [`MAX_RANK`] dimensions, not one stride for each, or when they reach beyond `len`.
     pub(super) fn new(shape: &[usize], strides: &[usize], len: usize) -> Rows {
-        assert!(shape.len() <= MAX_RANK && shape.len() == strides.len(), "a broadcast needs one stride for each dimension");
+        assert!(
+            shape.len() <= MAX_RANK && shape.len() == strides.len(),
+            "a broadcast needs one stride for each dimension"
+        );
         let last = shape.iter().zip(strides).fold(0, |last, (&size, &stride)| last + size.saturating_sub(1) * stride);
         assert!(shape.contains(&0) || last < len, "a broadcast reads beyond its operand");
         let mut rows = Rows { inner: 1, step: 0, rank: 0, sizes: [0; MAX_RANK], strides: [0; MAX_RANK] };

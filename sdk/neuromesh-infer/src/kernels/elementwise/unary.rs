@@ -45,23 +45,50 @@ pub enum Unary {
     GeluTanh,
     Silu,
     /// `x * sigmoid(beta x)`; 1.702 gives the quick GELU.
-    Swish { beta: f32 },
+    Swish {
+        beta: f32,
+    },
     Mish,
     HardSwish,
     Relu,
-    LeakyRelu { alpha: f32 },
-    ThresholdedRelu { alpha: f32 },
-    Elu { alpha: f32 },
-    Selu { alpha: f32, gamma: f32 },
-    Celu { alpha: f32 },
-    HardSigmoid { alpha: f32, beta: f32 },
-    Shrink { lambda: f32, bias: f32 },
+    LeakyRelu {
+        alpha: f32,
+    },
+    ThresholdedRelu {
+        alpha: f32,
+    },
+    Elu {
+        alpha: f32,
+    },
+    Selu {
+        alpha: f32,
+        gamma: f32,
+    },
+    Celu {
+        alpha: f32,
+    },
+    HardSigmoid {
+        alpha: f32,
+        beta: f32,
+    },
+    Shrink {
+        lambda: f32,
+        bias: f32,
+    },
     /// Between the bounds; `high` where they are crossed.
-    Clip { low: f32, high: f32 },
+    Clip {
+        low: f32,
+        high: f32,
+    },
     /// `x * scale + shift`, rounded after each of the two.
-    Affine { scale: f32, shift: f32 },
+    Affine {
+        scale: f32,
+        shift: f32,
+    },
     /// See [`math::pow`].
-    Pow { exponent: f32 },
+    Pow {
+        exponent: f32,
+    },
 }
 
 /// `y = op(x)`.
@@ -136,10 +163,10 @@ fn apply(cpu: &Cpu, op: Unary, x: &mut [f32]) {
         Unary::Clip { low, high } => clip(cpu, x, low, high),
         Unary::Affine { scale, shift } => affine(cpu, x, scale, shift),
         // The exponents with a short cut have loops without branches.
-        Unary::Pow { exponent } if exponent == 2.0 => square(cpu, x),
-        Unary::Pow { exponent } if exponent == 3.0 => cube(cpu, x),
-        Unary::Pow { exponent } if exponent == 0.5 => square_root(cpu, x),
-        Unary::Pow { exponent } if exponent == -1.0 => recip(cpu, x),
+        Unary::Pow { exponent: 2.0 } => square(cpu, x),
+        Unary::Pow { exponent: 3.0 } => cube(cpu, x),
+        Unary::Pow { exponent: 0.5 } => square_root(cpu, x),
+        Unary::Pow { exponent: -1.0 } => recip(cpu, x),
         Unary::Pow { exponent } => one_by_one(x, |x| math::pow(x, exponent)),
     }
 }

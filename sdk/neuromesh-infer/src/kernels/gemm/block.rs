@@ -265,7 +265,7 @@ impl Job<'_> {
 }
 
 /// What the tiles do themselves; none where there is nothing to do.
-fn finish(epilogue: &Epilogue, ldc: usize) -> Option<Finish> {
+pub(crate) fn finish(epilogue: &Epilogue, ldc: usize) -> Option<Finish> {
     let activation = match epilogue.activation {
         Activation::None | Activation::Custom(_) => Simple::None,
         Activation::Relu => Simple::Least(0.0),
@@ -284,14 +284,7 @@ fn finish(epilogue: &Epilogue, ldc: usize) -> Option<Finish> {
         && column_bias.is_null()
         && residual.is_null()
         && matches!(activation, Simple::None);
-    (!idle).then_some(Finish {
-        alpha: epilogue.alpha,
-        row_bias,
-        column_bias,
-        residual,
-        residual_step: ldc,
-        activation,
-    })
+    (!idle).then_some(Finish { alpha: epilogue.alpha, row_bias, column_bias, residual, residual_step: ldc, activation })
 }
 
 /// Part `index` of `parts` of `0..count`.

@@ -146,7 +146,7 @@ pub(super) fn pack_panel(b: MatrixRef, rows: Range<usize>, columns: Range<usize>
 
 /// How the rows of A are cut into tiles: as evenly as can be, so that the last is not a thin one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RowTiles {
+pub(crate) struct RowTiles {
     pub m: usize,
     pub count: usize,
 }

@@ -70,6 +70,10 @@ impl<T> SyncPointer<T> {
         self.start.wrapping_add(offset)
     }
 
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// # Safety
     /// Nobody else uses these elements, and the slice that this was made of still lives.
     #[allow(clippy::mut_from_ref)]
@@ -77,5 +81,12 @@ impl<T> SyncPointer<T> {
         assert!(offset <= self.len && len <= self.len - offset, "a part lies outside of its slice");
         // SAFETY: within the slice; the rest is the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(offset), len) }
+    }
+}
+
+impl SyncPointer<f32> {
+    /// The same memory as integers.
+    pub fn cast_bits(self) -> SyncPointer<i32> {
+        SyncPointer { start: self.start.cast(), len: self.len }
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Tiles<'a> {
 
 /// What a finished sum goes through; the pointers are to the first row or column of what they are used for, null for nothing.
 #[derive(Clone, Copy)]
-pub(super) struct Finish {
+pub(crate) struct Finish {
     pub alpha: Option<f32>,
     pub row_bias: *const f32,
     pub column_bias: *const f32,
@@ -44,7 +44,7 @@ pub(super) struct Finish {
 
 /// The activations that are done in registers.
 #[derive(Clone, Copy)]
-pub(super) enum Simple {
+pub(crate) enum Simple {
     None,
     Least(f32),
     Clip(f32, f32),
@@ -52,7 +52,8 @@ pub(super) enum Simple {
 }
 
 impl Finish {
-    fn at(self, row: usize, column: usize) -> Self {
+    /// For the sums from this row and column on.
+    pub fn at(self, row: usize, column: usize) -> Self {
         let shift = |from: *const f32, by: usize| if from.is_null() { from } else { from.wrapping_add(by) };
         Finish {
             row_bias: shift(self.row_bias, row),
@@ -78,7 +79,7 @@ struct Spot {
 }
 
 /// The numbers of the largest tile.
-const LARGEST: usize = 14 * 32;
+const LARGEST: usize = 12 * 32;
 
 impl Kernel for Tiles<'_> {
     type Output = ();
@@ -100,7 +101,7 @@ impl Kernel for Tiles<'_> {
                 let spot = self.spot(panels.start, self.tiles.start, width);
                 // SAFETY: the spot of the first of these panels, all of which are whole.
                 unsafe {
-                    match (rows, V::TILE.registers) {
+                    match (rows, const { V::TILE.registers }) {
                         (1, 3) => V::apart(OfSize::<1, 9>::new(spot)),
                         (1, _) => V::apart(OfSize::<1, 8>::new(spot)),
                         _ => V::apart(OfSize::<2, 4>::new(spot)),
@@ -204,8 +205,8 @@ unsafe fn by_registers<V: Vector>(rows: usize, registers: usize, spot: Spot) {
         match registers {
             1 => by_rows::<V, 1>(rows, spot),
             2 => by_rows::<V, 2>(rows, spot),
-            3 if V::TILE.registers >= 3 => by_rows::<V, 3>(rows, spot),
-            4 if V::TILE.registers >= 4 => by_rows::<V, 4>(rows, spot),
+            3 if const { V::TILE.registers >= 3 } => by_rows::<V, 3>(rows, spot),
+            4 if const { V::TILE.registers >= 4 } => by_rows::<V, 4>(rows, spot),
             _ => unreachable!("a tile has no more registers than its instruction set allows"),
         }
     }
@@ -221,12 +222,12 @@ unsafe fn by_rows<V: Vector, const N: usize>(rows: usize, spot: Spot) {
         ($($rows:literal)*) => {
             match rows {
                 // SAFETY: the caller's promise.
-                $($rows if V::TILE.rows >= $rows => unsafe { V::apart(OfSize::<$rows, N>::new(spot)) },)*
+                $($rows if const { V::TILE.rows >= $rows } => unsafe { V::apart(OfSize::<$rows, N>::new(spot)) },)*
                 _ => unreachable!("a tile has no more rows than its instruction set allows"),
             }
         };
     }
-    tiles!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    tiles!(1 2 3 4 5 6 7 8 9 10 11 12);
 }
 
 /// A tile whose size the compiler knows.
@@ -280,6 +281,7 @@ unsafe fn tile<V: Vector, const R: usize, const N: usize>(spot: Spot) {
                 for v in 0..N {
                     sums[i][v] = sums[i][v].madd(x, row[v]);
                 }
+                V::in_order();
             }
             a = a.add(R);
             b = b.add(b_step);
@@ -295,10 +297,12 @@ unsafe fn tile<V: Vector, const R: usize, const N: usize>(spot: Spot) {
     }
 }
 
+/// Finishes sums.
+///
 /// # Safety
 /// `R` rows of `N` registers can be read at what `finish` points to.
 #[inline(always)]
-unsafe fn end<V: Vector, const R: usize, const N: usize>(sums: &mut [[V; N]; R], finish: &Finish) {
+pub(crate) unsafe fn end<V: Vector, const R: usize, const N: usize>(sums: &mut [[V; N]; R], finish: &Finish) {
     macro_rules! each {
         (|$x:ident, $i:ident, $v:ident| $value:expr) => {
             for $i in 0..R {

@@ -30,9 +30,10 @@ pub fn hard_sigmoid(x: f32, alpha: f32, beta: f32) -> f32 {
     clamp(alpha * x + beta, 0.0, 1.0)
 }
 
-/// `x (x + 3) / 6` with the factor `(x + 3) / 6` held between 0 and 1.
+/// `x (x + 3) / 6` with the factor `(x + 3) / 6` held between 0 and 1; `-0` from -3 down.
 #[inline(always)]
 pub fn hard_swish(x: f32) -> f32 {
+    let x = if x < -3.0 { -3.0 } else { x };
     x * (clamp(x + 3.0, 0.0, 6.0) / 6.0)
 }
 

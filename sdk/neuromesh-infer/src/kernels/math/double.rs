@@ -41,10 +41,14 @@ from_libm! {
     tanh = tanh;
     /// The inverse hyperbolic sine.
     asinh = asinh;
-    /// The inverse hyperbolic cosine.
-    acosh = acosh;
     /// The inverse hyperbolic tangent.
     atanh = atanh;
+}
+
+/// The inverse hyperbolic cosine; NaN below 1, where `libm` gives numbers.
+#[inline]
+pub fn acosh(x: f64) -> f64 {
+    if x < 1.0 { f64::NAN } else { libm::acosh(x) }
 }
 
 /// `x^y` as C's `pow`, with the same short cuts as for `f32`.

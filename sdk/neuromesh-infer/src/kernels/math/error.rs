@@ -12,7 +12,8 @@ pub fn erf(x: f32) -> f32 {
     // Far from zero through the logarithm of the complement, which is smooth.
     let t = x.abs();
     let t = if t > 4.0 { 4.0 } else { t };
-    let series = -0.106_237_04 + t * (0.023_762_183 + t * (-0.003_642_506 + t * (0.000_322_812_67 + t * -1.123_189_2e-5)));
+    let series =
+        -0.106_237_04 + t * (0.023_762_183 + t * (-0.003_642_506 + t * (0.000_322_812_67 + t * -1.123_189_2e-5)));
     let (p, n) = parts(t * (-1.128_648_5 + t * (-0.635_151_2 + t * series)));
     let far = (1.0 - p * power_of_two(n)).copysign(x);
     let result = if t > 0.93 { far } else { near };
@@ -37,7 +38,7 @@ pub fn gelu(x: f32) -> f32 {
     let ratio = a / divisor;
     // What the two sums have lost, in proportion to them (the reciprocals to two digits will do).
     let tail_low = (slope - (tail - 0.495_655_86)) * (3.85 - 3.51 * tail);
-    let divisor_low = ((a - (divisor - 1.25))) * (0.8 - 0.8 * ratio);
+    let divisor_low = (a - (divisor - 1.25)) * (0.8 - 0.8 * ratio);
     let lost = tail_low - divisor_low;
     // The square in two parts, as the exponential multiplies its rounding error.
     let high = upper_half(a);

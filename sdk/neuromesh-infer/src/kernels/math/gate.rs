@@ -73,20 +73,23 @@ pub fn mish(x: f32) -> f32 {
     let negative = x < 0.0;
     let a = if negative { x } else { -x };
     let (p, p_low, n) = parts_of_sum(if a < LOWEST { LOWEST } else { a }, 0.0);
-    let e = (p + p_low) * power_of_two(if n < -126 { -126 } else { n });
+    let unit = power_of_two(if n < -126 { -126 } else { n });
+    let rounded = p + p_low;
+    let (e, e_low) = (rounded * unit, ((p - rounded) + p_low) * unit);
     // With e = exp x: x e (2 + e) / (2 + e (2 + e)). With e = exp -x: x (1 + 2e) / (1 + 2e + 2e^2).
-    let (first, second) = if negative { (2.0, e) } else { (1.0, 2.0 * e) };
+    let (first, second, e_low) = if negative { (2.0, e, e_low) } else { (1.0, 2.0 * e, 2.0 * e_low) };
     let (numerator, numerator_low) = two_sum(first, second);
-    let (first, second) = if negative { (2.0, e * numerator) } else { (numerator, 2.0 * e * e) };
-    let (divisor, divisor_low) = two_sum(first, second);
-    // What the sums have lost, in proportion.
-    let share = if negative { 2.0 } else { second };
-    let lost = (share * numerator_low - divisor_low * numerator) / (numerator * divisor);
+    let (first, factor, share) = if negative { (2.0, numerator, 2.0) } else { (numerator, second, second * e) };
+    let (high, low) = product(factor, e, e_low);
+    let (divisor, divisor_low) = two_sum(first, high + low);
+    let divisor_low = divisor_low + ((high - (high + low)) + low);
+    // What the rounded terms lack, in proportion.
+    let lost = (share * (numerator_low + e_low) - divisor_low * numerator) / (numerator * divisor);
     let (p, p_low) = if negative { (p, p_low) } else { (1.0, 0.0) };
     let (high, low) = product(numerator, p, p_low + p * lost);
     let result = scale(times_sum(x, high, low) / divisor, if negative { n } else { 0 });
-    // Also infinity, which cannot be split.
-    if x > 30.0 { x } else { result }
+    // Infinity cannot be split, and a negative zero would lose its sign.
+    if (x > 30.0) | (x == 0.0) { x } else { result }
 }
 
 /// `log(1 + e^x)`.

@@ -53,8 +53,12 @@ from_libm! {
     cosh = coshf;
     /// The inverse hyperbolic sine.
     asinh = asinhf;
-    /// The inverse hyperbolic cosine.
-    acosh = acoshf;
     /// The inverse hyperbolic tangent.
     atanh = atanhf;
+}
+
+/// The inverse hyperbolic cosine; NaN below 1, where `libm` gives numbers.
+#[inline]
+pub fn acosh(x: f32) -> f32 {
+    if x < 1.0 { f32::NAN } else { libm::acoshf(x) }
 }

@@ -94,34 +94,49 @@ impl Window {
         d + depth * (h + height * w)
     }
 
-    /// Calls `f(outputs, input)` for stretches of outputs side by side and the place of the first one's tap in the input; for
-    /// each output, the taps come in the order of depth, height, width.
-    #[inline(always)]
-    pub(super) fn for_taps(&self, mut f: impl FnMut(Range<usize>, usize)) {
-        let Window { depth, height, width } = self;
-        // All the taps of some rows before the next rows: they stay in the nearest cache.
-        let band = (2048 / width.output).max(1);
-        for d in 0..depth.output {
-            for first in (0..height.output).step_by(band) {
-                for kd in (0..depth.kernel).filter(|&tap| depth.windows(tap).contains(&d)) {
-                    for kh in 0..height.kernel {
-                        let rows = height.windows(kh);
-                        let rows = rows.start.max(first)..rows.end.min(first + band);
-                        for kw in 0..width.kernel {
-                            let windows = width.windows(kw);
-                            if windows.is_empty() {
-                                continue;
-                            }
-                            for h in rows.clone() {
-                                let row = (d * height.output + h) * width.output;
-                                let line = (depth.place(d, kd) * height.input + height.place(h, kh)) * width.input;
-                                let input = line + width.place(windows.start, kw);
-                                f(row + windows.start..row + windows.end, input);
-                            }
-                        }
+    /// The taps that reach outputs, a band of rows after another so that the rows stay in the nearest cache; for each output, in
+    /// the order of depth, height, width.
+    pub(super) fn taps_in_order(&self) -> impl Iterator<Item = Tap> {
+        let Window { depth, height, width } = *self;
+        let band = (2048 / width.output.max(1)).max(1);
+        let bands = (0..depth.output).flat_map(move |d| (0..height.output).step_by(band).map(move |first| (d, first)));
+        bands.flat_map(move |(d, first)| {
+            let depths = (0..depth.kernel).filter(move |&tap| depth.windows(tap).contains(&d));
+            let planes = depths.flat_map(move |kd| (0..height.kernel).map(move |kh| (kd, kh)));
+            planes.flat_map(move |(kd, kh)| {
+                let rows = height.windows(kh);
+                let rows = rows.start.max(first)..rows.end.min(first + band);
+                (0..width.kernel).map(move |kw| {
+                    let columns = width.windows(kw);
+                    let empty = columns.is_empty();
+                    Tap {
+                        rows: if empty { 0..0 } else { rows.clone() },
+                        outputs: d * height.output * width.output + columns.start,
+                        count: columns.len(),
+                        line: depth.place(d, kd) * height.input,
+                        kh,
+                        input: if empty { 0 } else { width.place(columns.start, kw) },
                     }
-                }
-            }
-        }
+                })
+            })
+        })
     }
+
+    /// A tap's stretch of outputs side by side in the row, and the place of the first one's tap in the input.
+    #[inline(always)]
+    pub(super) fn stretch(&self, tap: &Tap, row: usize) -> (Range<usize>, usize) {
+        let first = tap.outputs + row * self.width.output;
+        let line = tap.line + self.height.place(row, tap.kh);
+        (first..first + tap.count, line * self.width.input + tap.input)
+    }
+}
+
+/// One place in the window, for the rows of outputs whose windows have that place within the input.
+pub(super) struct Tap {
+    pub(super) rows: Range<usize>,
+    outputs: usize,
+    count: usize,
+    line: usize,
+    kh: usize,
+    input: usize,
 }

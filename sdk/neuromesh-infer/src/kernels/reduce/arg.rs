@@ -1,9 +1,9 @@
 //! Where the extreme elements are.
 
-use super::super::cpu::{Cpu, dispatch};
-use super::super::elementwise::{for_chunks, rows_at_a_time};
 use super::lanes::{fold, row_max};
 use super::{COLUMNS, Columns};
+use crate::kernels::cpu::{Cpu, dispatch};
+use crate::kernels::elementwise::{for_chunks, rows_at_a_time};
 
 /// Which element is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +31,13 @@ pub fn arg(cpu: &Cpu, extreme: Extreme, last: bool, x: &[f32], [outer, size, inn
         match (inner, extreme, last) {
             (1, Extreme::Max, _) => rows(cpu, &columns, start, out, row_max, last),
             (1, Extreme::Min, _) => rows(cpu, &columns, start, out, row_min, last),
-            (_, Extreme::Max, false) => beside(cpu, &columns, start, out, |x, best| x > best || (x.is_nan() & !best.is_nan())),
+            (_, Extreme::Max, false) => {
+                beside(cpu, &columns, start, out, |x, best| x > best || (x.is_nan() & !best.is_nan()))
+            }
             (_, Extreme::Max, true) => beside(cpu, &columns, start, out, |x, best| x >= best || x.is_nan()),
-            (_, Extreme::Min, false) => beside(cpu, &columns, start, out, |x, best| x < best || (x.is_nan() & !best.is_nan())),
+            (_, Extreme::Min, false) => {
+                beside(cpu, &columns, start, out, |x, best| x < best || (x.is_nan() & !best.is_nan()))
+            }
             (_, Extreme::Min, true) => beside(cpu, &columns, start, out, |x, best| x <= best || x.is_nan()),
         }
     });

@@ -1,8 +1,8 @@
 //! Reductions of several axes at once.
 
-use super::super::cpu::Cpu;
-use super::super::elementwise::{for_chunks, rows_at_a_time};
 use super::{Reduction, reduce};
+use crate::kernels::cpu::Cpu;
+use crate::kernels::elementwise::{for_chunks, rows_at_a_time};
 
 /// Reduces the axes of `x` that are marked in `reduced` into `out`, the other axes in their order.
 ///

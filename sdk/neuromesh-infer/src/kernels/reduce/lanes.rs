@@ -1,5 +1,7 @@
 //! Reductions of a row in 16 lanes. All of these are to be inlined into dispatched loops.
 
+use crate::kernels::math;
+
 /// Wide enough for every machine's vectors, and the same everywhere.
 pub(in crate::kernels) const LANES: usize = 16;
 
@@ -25,16 +27,16 @@ pub(in crate::kernels) fn row_sum(row: &[f32]) -> f32 {
 /// The largest element of a row, NaN if there is one; which zero, if zero is the largest, depends on the order.
 #[inline(always)]
 pub(in crate::kernels) fn row_max(row: &[f32]) -> f32 {
-    // NaN fails every comparison; what it leaves behind is told by a second lane.
+    // NaN fails every comparison, so it is looked for on its own.
     let larger = |a: f32, b: f32| if b > a { b } else { a };
     let largest = fold(row, f32::NEG_INFINITY, larger, larger);
     let doubtful = row.iter().fold(0u32, |any, x| any | u32::from(x.is_nan()));
     if doubtful == 0 { largest } else { f32::NAN }
 }
 
-/// The sum of `f` of the elements of a row.
+/// The sum of `e^(x - largest)` over a row.
 #[inline(always)]
-pub(in crate::kernels) fn sum_of_map(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+pub(in crate::kernels) fn sum_of_exponentials(row: &[f32], largest: f32) -> f32 {
     // A piece of whole groups at a time: a loop of one function and a loop of additions become vectors more surely than one of
     // both.
     const PIECE: usize = 16 * LANES;
@@ -43,7 +45,7 @@ pub(in crate::kernels) fn sum_of_map(row: &[f32], f: impl Fn(f32) -> f32) -> f32
     for piece in row.chunks(PIECE) {
         let buffer = &mut buffer[..piece.len()];
         for (y, x) in buffer.iter_mut().zip(piece) {
-            *y = f(*x);
+            *y = math::exp(*x - largest);
         }
         take_in(&mut lanes, buffer, |sum, x| sum + x);
     }

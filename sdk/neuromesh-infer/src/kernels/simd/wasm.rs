@@ -20,7 +20,7 @@ struct Floats<const FUSED: bool>(v128);
 
 impl<const FUSED: bool> Vector for Floats<FUSED> {
     const LANES: usize = 4;
-    const TILE: Tile = Tile { rows: 3, registers: 3 };
+    const TILE: Tile = Tile { rows: 4, registers: 2 };
 
     #[inline(always)]
     fn splat(x: f32) -> Self {
@@ -68,6 +68,10 @@ impl<const FUSED: bool> Vector for Floats<FUSED> {
     fn or_if_negative(self, negative: Self) -> Self {
         Floats(v128_bitselect(negative.0, self.0, f32x4_lt(self.0, f32x4_splat(0.0))))
     }
+    #[inline(always)]
+    fn in_order() {
+        std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+    }
     #[inline(never)]
     fn apart<K: Kernel<Output = ()>>(kernel: K) {
         kernel.run::<Self>();
@@ -110,5 +114,9 @@ impl Dot for Ints {
     #[inline(always)]
     fn dot(self, values: Self::Values, weights: Self::Weights) -> Self {
         Ints(i32x4_add(self.0, i32x4_dot_i16x8(values, weights)))
+    }
+    #[inline(never)]
+    fn apart<K: IntKernel<Output = ()>>(kernel: K) {
+        kernel.run::<Self>();
     }
 }

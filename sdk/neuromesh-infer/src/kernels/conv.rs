@@ -1,0 +1,248 @@
+//! Convolutions of `f32`, NCHW.
+//!
+//! Each output is the sum over input channel (of its group), kernel row and kernel column, in this order, from 0 on, a product
+//! and an addition at a time; what lies in the padding counts as 0 and is multiplied and added like the rest. With
+//! [`Numerics::Exact`](super::cpu::Numerics::Exact) the bits are therefore those of the plain loops.
+//!
+//! - One input channel per group: [`depthwise`], with lanes across a row of the output.
+//! - All others: a matrix product per image and group, weights [outputs, inputs * kernel] times patches [inputs * kernel,
+//!   pixels], whose panels are made when the product needs them.
+//! - Other ranks: [`conv_plain`], plain loops. A convolution of one dimension is one of two with a height of 1.
+#![allow(unsafe_code)]
+
+mod depthwise;
+mod patches;
+mod plain;
+
+pub use plain::{Conv3d, conv_plain};
+
+use super::cpu::Cpu;
+use super::gemm::{
+    Activation, Bias, Epilogue, Left, MatrixRef, PackedA, Right, gemm_scratch, gemm_with, pack_a, panel_width,
+};
+use patches::Patches;
+use std::{ops::Range, sync::Arc};
+
+/// What a convolution of two dimensions looks like; height comes before width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2d {
+    /// Channels of the input, of all groups.
+    pub inputs: usize,
+    /// Channels of the output, of all groups.
+    pub outputs: usize,
+    /// Parts that know nothing of each other.
+    pub groups: usize,
+    /// The size of the kernel.
+    pub kernel: [usize; 2],
+    /// From one output to the next.
+    pub strides: [usize; 2],
+    /// From one element of the kernel to the next.
+    pub dilations: [usize; 2],
+    /// Zeros above, left, below and right.
+    pub pads: [usize; 4],
+}
+
+impl Conv2d {
+    /// The size of the output for an input of this size; none if the kernel does not fit or a number is too large.
+    pub fn output(&self, input: [usize; 2]) -> Option<[usize; 2]> {
+        let along = |axis: usize| {
+            let padded = input[axis].checked_add(self.pads[axis])?.checked_add(self.pads[axis + 2])?;
+            let kernel = self.kernel[axis].checked_sub(1)?.checked_mul(self.dilations[axis])?.checked_add(1)?;
+            padded.checked_sub(kernel)?.checked_div(self.strides[axis])?.checked_add(1)
+        };
+        Some([along(0)?, along(1)?])
+    }
+
+    /// How many weights: [outputs, inputs of a group, kernel height, kernel width].
+    fn weights(&self) -> usize {
+        self.outputs * self.taps()
+    }
+
+    /// The products of one output.
+    fn taps(&self) -> usize {
+        self.inputs / self.groups * self.kernel[0] * self.kernel[1]
+    }
+
+    fn check(&self) {
+        let positive = |sizes: [usize; 2]| sizes.iter().all(|size| *size > 0);
+        assert!(self.groups > 0, "a convolution has groups");
+        assert!(self.inputs.is_multiple_of(self.groups) && self.outputs.is_multiple_of(self.groups), "uneven groups");
+        assert!(positive(self.kernel) && positive(self.strides) && positive(self.dilations), "a size of zero");
+    }
+
+    /// Whether a pixel of the output depends on the same pixel of the input alone.
+    fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1] && self.strides == [1, 1] && self.pads == [0; 4]
+    }
+}
+
+/// What happens to a finished sum: `+ bias`, `+ residual`, `activation`.
+#[derive(Clone, Copy, Default)]
+pub struct ConvEpilogue<'a> {
+    /// One number for each channel of the output.
+    pub bias: Option<&'a [f32]>,
+    /// As large as the output.
+    pub residual: Option<&'a [f32]>,
+    /// What is done last.
+    pub activation: Activation,
+}
+
+/// A convolution with its weights, laid out for an instruction set.
+#[derive(Clone)]
+pub struct ConvPlan {
+    conv: Conv2d,
+    weights: Arc<Weights>,
+}
+
+enum Weights {
+    /// As they are: [outputs, kernel].
+    Depthwise(Vec<f32>),
+    /// The left operand of each group.
+    Product(Vec<PackedA>),
+}
+
+impl ConvPlan {
+    /// Packs the weights [outputs, inputs of a group, kernel height, kernel width].
+    ///
+    /// # Panics
+    /// When the groups do not divide the channels, a size is 0, or there are too few weights.
+    pub fn new(cpu: &Cpu, conv: Conv2d, weights: &[f32]) -> Self {
+        conv.check();
+        assert!(weights.len() >= conv.weights(), "too few weights");
+        let weights = if conv.inputs == conv.groups && conv.outputs > 0 && !conv.is_dense() {
+            Weights::Depthwise(weights[..conv.weights()].to_vec())
+        } else {
+            let (m, k) = (conv.outputs / conv.groups, conv.taps());
+            let group = |group: usize| MatrixRef { data: &weights[group * m * k..], row_stride: k, col_stride: 1 };
+            Weights::Product((0..conv.groups).map(|index| pack_a(cpu, group(index), m, k)).collect())
+        };
+        ConvPlan { conv, weights: Arc::new(weights) }
+    }
+
+    /// The same weights under other padding.
+    pub fn padded(&self, pads: [usize; 4]) -> Self {
+        ConvPlan { conv: Conv2d { pads, ..self.conv }, weights: Arc::clone(&self.weights) }
+    }
+
+    /// What it looks like.
+    pub fn conv(&self) -> &Conv2d {
+        &self.conv
+    }
+
+    /// The memory it holds.
+    pub fn bytes(&self) -> usize {
+        match &*self.weights {
+            Weights::Depthwise(weights) => 4 * weights.len(),
+            Weights::Product(groups) => groups.iter().map(PackedA::bytes).sum(),
+        }
+    }
+
+    /// How many numbers of scratch [`ConvPlan::run`] needs for images of this size.
+    pub fn scratch(&self, cpu: &Cpu, input: [usize; 2]) -> usize {
+        let Some(output) = self.conv.output(input) else { return 0 };
+        match &*self.weights {
+            Weights::Depthwise(_) => depthwise::scratch(cpu, &self.conv, output),
+            Weights::Product(groups) => {
+                let (m, k) = (self.conv.outputs / self.conv.groups, self.conv.taps());
+                let make = |_: Range<usize>, _: usize, _: &mut [f32]| {};
+                let left = groups.first().map(Left::Packed);
+                left.map_or(0, |left| {
+                    let made = gemm_scratch(cpu, m, output[0] * output[1], k, &left, &Right::Made(&make));
+                    let rows = Right::Rows { data: &[], row_stride: 0 };
+                    made.max(gemm_scratch(cpu, m, output[0] * output[1], k, &left, &rows))
+                })
+            }
+        }
+    }
+
+    /// Writes [batch, outputs, height, width].
+    ///
+    /// # Panics
+    /// When a slice is too short, the kernel does not fit, or the weights were packed for another instruction set.
+    #[allow(clippy::too_many_arguments)]
+    pub fn run(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        input: &[f32],
+        size: [usize; 2],
+        output: &mut [f32],
+        epilogue: &ConvEpilogue,
+        scratch: &mut [f32],
+    ) {
+        let conv = &self.conv;
+        let out = conv.output(size).expect("the kernel fits the input");
+        let (from, to) = (size[0] * size[1], out[0] * out[1]);
+        let (image, result) = (conv.inputs * from, conv.outputs * to);
+        let fits = |len: usize, one: usize| one.checked_mul(batch).is_some_and(|all| all <= len);
+        assert!(fits(input.len(), image), "the input of a convolution is too small");
+        assert!(fits(output.len(), result), "the output of a convolution is too small");
+        assert!(epilogue.bias.is_none_or(|bias| bias.len() >= conv.outputs), "the bias is too short");
+        assert!(epilogue.residual.is_none_or(|residual| fits(residual.len(), result)), "the residual is too small");
+        assert!(scratch.len() >= self.scratch(cpu, size), "the scratch of a convolution is too small");
+        if result == 0 {
+            return;
+        }
+        for index in 0..batch {
+            let input = &input[index * image..(index + 1) * image];
+            let part = index * result..(index + 1) * result;
+            let epilogue = ConvEpilogue { residual: epilogue.residual.map(|all| &all[part.clone()]), ..*epilogue };
+            let output = &mut output[part];
+            match &*self.weights {
+                Weights::Depthwise(weights) => {
+                    depthwise::run(cpu, conv, weights, input, size, output, out, &epilogue, scratch);
+                }
+                Weights::Product(groups) => self.product(cpu, groups, input, size, output, out, &epilogue, scratch),
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn product(
+        &self,
+        cpu: &Cpu,
+        groups: &[PackedA],
+        input: &[f32],
+        size: [usize; 2],
+        output: &mut [f32],
+        out: [usize; 2],
+        epilogue: &ConvEpilogue,
+        scratch: &mut [f32],
+    ) {
+        let conv = &self.conv;
+        let (m, n, k) = (conv.outputs / conv.groups, out[0] * out[1], conv.taps());
+        let (image, width) = (conv.inputs / conv.groups * size[0] * size[1], panel_width(cpu));
+        for (index, weights) in groups.iter().enumerate() {
+            let input = &input[index * image..(index + 1) * image];
+            let channels = index * m..(index + 1) * m;
+            let part = index * m * n..(index + 1) * m * n;
+            let epilogue = Epilogue {
+                alpha: None,
+                bias: epilogue.bias.map_or(Bias::None, |bias| Bias::PerRow(&bias[channels])),
+                residual: epilogue.residual.map(|residual| &residual[part.clone()]),
+                activation: epilogue.activation,
+            };
+            let patches = Patches::new(conv, input, size, out);
+            let make = |rows: Range<usize>, panel: usize, to: &mut [f32]| patches.make(cpu, rows, panel, width, to);
+            let right = if conv.is_pointwise() && m <= FEW_ROWS {
+                Right::Rows { data: input, row_stride: n }
+            } else {
+                Right::Made(&make)
+            };
+            gemm_with(cpu, m, n, k, Left::Packed(weights), right, &mut output[part], n, &epilogue, scratch);
+        }
+    }
+}
+
+impl Conv2d {
+    /// One group of one channel and many outputs: better a product than a plane at a time.
+    fn is_dense(&self) -> bool {
+        self.groups == 1 && self.outputs > 1
+    }
+}
+
+/// With fewer outputs, a pointwise convolution reads its input where it lies: a panel would not be used often enough.
+const FEW_ROWS: usize = 64;
+
+#[cfg(test)]
+mod tests;
