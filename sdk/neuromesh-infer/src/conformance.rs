@@ -61,7 +61,7 @@ pub fn operators_where(fixtures: &[u8], chosen: impl Fn(&str) -> bool) -> Result
 
 /// Loads each model of `refused.bin` and, where it loads, runs it: one of both must fail, with the expected message.
 pub fn refusals(fixtures: &[u8]) -> Result<Report, String> {
-    let limits = Limits { memory: 64 << 20, ..Limits::default() };
+    let limits = Limits { memory: 64 << 20, steps: 10_000, ..Limits::default() };
     let mut report = Report::default();
     for case in Fixture::read_all(fixtures)? {
         let refused = match Model::load(Bytes::from(case.model.clone()), &limits) {

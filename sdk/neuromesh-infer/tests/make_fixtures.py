@@ -480,7 +480,7 @@ def bad_models():
         tensor = model.graph.initializer[0]
         for key, value in changes.items():
             field = getattr(tensor, key)
-            if key == "dims":
+            if isinstance(value, list):
                 del field[:]
                 field.extend(value)
             else:
@@ -493,10 +493,13 @@ def bad_models():
     case("weight-zero-huge", weight(dims=[0, 2**62, 2**62]), "too large")
     case("weight-rank", weight(dims=[1] * 40), "40 dimensions")
     case("weight-type", weight(data_type=TensorProto.DOUBLE), "element type 11")
-    case("weight-external", weight(data_location=TensorProto.EXTERNAL), "in another file")
+    case("weight-external", weight(data_location=TensorProto.EXTERNAL), "does not tell which file it is in")
+    elsewhere = [onnx.StringStringEntryProto(key="location", value="../weights.bin")]
+    case("weight-external-file", weight(data_location=TensorProto.EXTERNAL, external_data=elsewhere), '"../weights.bin", which was not given')
     case("weight-no-data", weight(raw_data=b""), "0 bytes of data")
     sub = helper.make_graph(relu, "sub", [], [helper.make_tensor_value_info("y", 1, None)])
-    case("subgraph", graph([node("If", ["x"], ["y"], then_branch=sub, else_branch=sub)]), "not supported")
+    case("branch-missing", graph([node("If", ["x"], ["y"], then_branch=sub)]), 'its subgraph "else_branch" is missing')
+    case("branch-captures-nothing", graph([node("If", ["x"], ["y"], then_branch=helper.make_graph([node("Relu", ["nowhere"], ["y"])], "sub", [], sub.output), else_branch=sub)]), 'nothing produces its input "nowhere"')
     case("hidden-subgraph", graph([node("Relu", ["x"], ["y"], body=sub)]), 'attribute "body"')
     case("folded-error", graph([node("Reshape", ["w", "s"], ["v"], name="fold"), node("Add", ["x", "v"], ["y"])], {"w": f(3), "s": i(5)}), 'node "fold" (Reshape)')
 
@@ -524,6 +527,13 @@ def bad_models():
     run("conv-window", [node("Conv", ["x", "w"], ["y"])], "reaches over", {"w": f(2, 3, 9)}, {"x": f(1, 3, 4)})
     run("conv-stride", [node("Conv", ["x", "w"], ["y"], strides=[0])], 'attribute "strides"', {"w": f(2, 3, 2)}, {"x": f(1, 3, 4)})
     run("conv-channels", [node("Conv", ["x", "w"], ["y"])], "does not fit the weights", {"w": f(2, 5, 2)}, {"x": f(1, 3, 4)})
+    run("branch-condition", [node("If", ["x"], ["y"], then_branch=sub, else_branch=sub)], "a condition must be one boolean")
+    run("branch-outputs", [node("If", ["c"], ["y", "z"], then_branch=sub, else_branch=sub)], "1 results instead of 2", {"c": np.bool_(True)}, outputs={"y": 1, "z": 1})
+    turn = [helper.make_tensor_value_info("i", TensorProto.INT64, []), helper.make_tensor_value_info("go", TensorProto.BOOL, []), helper.make_tensor_value_info("v", 1, None)]
+    body = helper.make_graph([node("Identity", ["go"], ["on"]), node("Neg", ["v"], ["w2"])], "body", turn, [helper.make_tensor_value_info("on", TensorProto.BOOL, []), helper.make_tensor_value_info("w2", 1, None)])
+    run("loop-endless", [node("Loop", ["", "", "x"], ["y"], body=body)], "which is the limit")
+    run("loop-carries-more", [node("Loop", ["", "", "x", "x"], ["y"], body=body)], "its body has 2 outputs; it carries 2")
+    run("scan-counts", [node("Scan", ["x"], ["y"], body=body, num_scan_inputs=5)], 'attribute "num_scan_inputs"')
     run("attribute-type", [node("Softmax", ["x"], ["y"], axis=1.5)], "an integer is expected")
     run("input-missing", relu, 'input "x": it is missing', None, {})
     cases_input = {"x": f(2, 3)}
