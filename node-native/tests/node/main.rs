@@ -5,4 +5,5 @@ mod fixture;
 mod http;
 mod magika;
 mod mesh;
+mod relay;
 mod store;
