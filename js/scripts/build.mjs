@@ -1,6 +1,6 @@
 // Builds `dist/`: the TypeScript, the WebAssembly module from `wasm/`, and the plugins of the models.
 //
-// Needs beforehand: `wasm/neuromesh.js` and `wasm/neuromesh_bg.wasm` (wasm-bindgen --target web), and the plugins: the
+// Needs beforehand: `wasm/mesh.js`, `wasm/engine.js` and their modules (wasm-bindgen --target web), and the plugins: the
 // component $NEUROMESH_PLUGIN_MAGIKA, or those of the models in $NEUROMESH_CACHE/models (~/.cache/neuromesh/models).
 import { execFileSync } from "node:child_process";
 import { copyFile, mkdir, readFile, rm, stat } from "node:fs/promises";
@@ -23,19 +23,20 @@ async function need(path, how) {
   }
 }
 
-await need(join(root, "wasm/neuromesh_bg.wasm"), "build the crate neuromesh-wasm first (`make wasm`)");
+const modules = ["mesh.js", "mesh_bg.wasm", "engine.js", "engine_bg.wasm"];
+for (const name of modules) await need(join(root, "wasm", name), "build the crate neuromesh-wasm first (`make wasm`)");
 await rm(dist, { recursive: true, force: true });
 execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", join(root, "tsconfig.json")], {
   stdio: "inherit",
 });
 await mkdir(join(dist, "wasm"), { recursive: true });
-for (const name of ["neuromesh.js", "neuromesh_bg.wasm"]) {
+for (const name of modules) {
   await copyFile(join(root, "wasm", name), join(dist, "wasm", name));
 }
 
 // The digest in manifests is BLAKE3, which our own module computes.
-const { WasmEngine, initSync } = await import(new URL("../dist/wasm/neuromesh.js", import.meta.url));
-initSync({ module: await readFile(join(dist, "wasm/neuromesh_bg.wasm")) });
+const { WasmEngine, initSync } = await import(new URL("../dist/wasm/engine.js", import.meta.url));
+initSync({ module: await readFile(join(dist, "wasm/engine_bg.wasm")) });
 const engine = new WasmEngine();
 function digestOf(bytes) {
   const writer = engine.digestWriter();
@@ -46,5 +47,6 @@ function digestOf(bytes) {
 const given = process.env.NEUROMESH_PLUGIN_MAGIKA;
 const components = given ? [{ model: "magika", component: await readFile(given) }] : await readPlugins(join(cache, "models"));
 await buildPlugins(components, digestOf, join(dist, "plugins"));
-const { size } = await stat(join(dist, "wasm/neuromesh_bg.wasm"));
-console.log(`js: dist/ is built: wasm ${(size / 1e6).toFixed(1)} MB, plugins: ${components.map(({ model }) => model).join(", ")}`);
+const sizes = await Promise.all(modules.filter((name) => name.endsWith(".wasm")).map((name) => stat(join(dist, "wasm", name))));
+const megabytes = sizes.map(({ size }) => (size / 1e6).toFixed(1)).join(" + ");
+console.log(`js: dist/ is built: wasm ${megabytes} MB, plugins: ${components.map(({ model }) => model).join(", ")}`);

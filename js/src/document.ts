@@ -2,7 +2,7 @@ import { NeuromeshError, invalid, toError } from "./errors.js";
 import { Emitter } from "./events.js";
 import { sameJson, toJson } from "./json.js";
 import type { Json } from "./types.js";
-import type { WasmDoc } from "./wasm/neuromesh.js";
+import type { WasmDoc } from "./wasm/mesh.js";
 
 /** The most changes of one document that wait. */
 const MAX_WAITING = 1024;

@@ -33,8 +33,8 @@ export async function join(options: JoinOptions = {}): Promise<Mesh> {
   });
   const asked = discovery.ask();
   const [module, bindings, slot] = await Promise.all([
-    compile(),
-    import("./wasm/neuromesh.js"),
+    compile(new URL("./wasm/mesh_bg.wasm", import.meta.url)),
+    import("./wasm/mesh.js"),
     claimSlot(storeName).catch((error: unknown) => {
       throw toError(error, "StorageError");
     }),
@@ -42,7 +42,7 @@ export async function join(options: JoinOptions = {}): Promise<Mesh> {
     discovery.stop();
     throw toError(error, "NetworkError");
   });
-  const host = new WorkerHost(module, storeName, memory);
+  const host = new WorkerHost(storeName, memory);
   const dispose = () => {
     discovery.stop();
     host.close();
@@ -108,15 +108,6 @@ function withResolvers(): { promise: Promise<void>; resolve: () => void } {
     resolve = settle;
   });
   return { promise, resolve };
-}
-
-async function compile(): Promise<WebAssembly.Module> {
-  const url = new URL("./wasm/neuromesh_bg.wasm", import.meta.url);
-  const response = await fetch(url);
-  if (!response.ok) throw new NeuromeshError("NetworkError", `${url}: HTTP ${response.status}`);
-  // A server that does not know the type of .wasm files must not stop us.
-  if (response.headers.get("content-type")?.startsWith("application/wasm")) return WebAssembly.compileStreaming(response);
-  return WebAssembly.compile(await response.arrayBuffer());
 }
 
 function pageOrigin(): string | undefined {

@@ -6,7 +6,7 @@ import { Emitter } from "./events.js";
 import { DEFAULT_READS, normalizeInput, normalizeOptions, readsFile } from "./input.js";
 import { toJson } from "./json.js";
 import type { Input, MeshEvent, MeshEvents, ModelInfo, PeerInfo, RunOptions } from "./types.js";
-import type { WasmMesh } from "./wasm/neuromesh.js";
+import type { WasmMesh } from "./wasm/mesh.js";
 import type { WireInput } from "./wire.js";
 
 /** The longest name of a document, in characters. */

@@ -20,8 +20,8 @@ export class WorkerHost implements Host {
   #next = 1;
   #closed = false;
 
-  constructor(module: WebAssembly.Module, storeName: string, memory: number) {
-    this.#setup = { kind: "setup", module, storeName, memory };
+  constructor(storeName: string, memory: number) {
+    this.#setup = { kind: "setup", storeName, memory };
   }
 
   execute(jobId: number, digest: string, manifest: string, input: WireInput): Promise<JobDone> {

@@ -20,10 +20,12 @@ before(async () => {
 
 after(() => rm(out, { recursive: true, force: true }));
 
-test("the bundler finds the module once, the Worker and the plugin's parts", async () => {
-  const modules = names.filter((name) => name.startsWith("neuromesh_bg") && name.endsWith(".wasm"));
-  assert.equal(modules.length, 1, names.join(", "));
-  assert.ok((await stat(join(out, "assets", modules[0]))).size > 1_000_000);
+test("the bundler finds each module once, the Worker and the plugin's parts", async () => {
+  for (const part of ["mesh_bg", "engine_bg"]) {
+    const modules = names.filter((name) => name.startsWith(part) && name.endsWith(".wasm"));
+    assert.equal(modules.length, 1, names.join(", "));
+    assert.ok((await stat(join(out, "assets", modules[0]))).size > 1_000_000);
+  }
   assert.ok(names.some((name) => /^worker-.*\.js$/.test(name)), names.join(", "));
   assert.ok(names.some((name) => /^plugin\.core-.*\.wasm$/.test(name)), names.join(", "));
 });

@@ -31,12 +31,14 @@ function sizes() {
     return { raw: parts.reduce((sum, part) => sum + part.length, 0), packed: parts.reduce((sum, part) => sum + brotli(part), 0) };
   };
   const show = ({ raw, packed }) => `${round(raw / 1e6)} MB, ${round(packed / 1e6)} MB as brotli`;
-  const wasm = measure([join(root, "js/dist/wasm/neuromesh_bg.wasm")]);
-  setting.report(`the .wasm: ${show(wasm)}`);
+  const module = (name) => join(root, `js/dist/wasm/${name}_bg.wasm`);
+  const [mesh, engine, wasm] = [[module("mesh")], [module("engine")], [module("mesh"), module("engine")]].map(measure);
+  setting.report(`the .wasm of the page's thread: ${show(mesh)}`);
+  setting.report(`the .wasm of the Worker, the engine: ${show(engine)}`);
   setting.report(`all JS of the package: ${show(measure(all(setting.js).filter((path) => path.endsWith(".js"))))}`);
   const demo = join(root, "demo-web/dist");
   if (existsSync(demo)) setting.report(`all JS of the demo page: ${show(measure(all(demo).filter((path) => path.endsWith(".js"))))}`);
-  return { wasm_brotli_mb: wasm.packed / 1e6 };
+  return { wasm_brotli_mb: wasm.packed / 1e6, mesh_brotli_mb: mesh.packed / 1e6, engine_brotli_mb: engine.packed / 1e6 };
 }
 
 function router() {

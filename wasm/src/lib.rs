@@ -1,20 +1,32 @@
 //! The browser peer: `wasm-bindgen` classes over [`neuromesh`], one class a file, and nothing decided here.
 //!
-//! The npm package drives two instances of this module: on the main thread [`WasmMesh`] and [`WasmDoc`], in a Worker
-//! [`WasmEngine`] and [`WasmRun`]. What lives in the Worker (the engine, the cache of model files) reaches the mesh
+//! The npm package builds it twice: with the feature `mesh` for the page's thread ([`WasmMesh`], [`WasmDoc`]), and with the
+//! feature `engine` for a Worker ([`WasmEngine`], [`WasmRun`]), so that each loads only what it runs. What lives in the Worker (the engine, the cache of model files) reaches the mesh
 //! through a [`Host`](host::Host) object that the package provides.
 
+// Each half uses its own part of what they share.
+#![cfg_attr(not(all(feature = "mesh", feature = "engine")), allow(dead_code, unused_imports))]
+
+#[cfg(feature = "mesh")]
 mod doc;
+#[cfg(feature = "engine")]
 mod engine;
 mod errors;
+#[cfg(feature = "mesh")]
 mod host;
+#[cfg(feature = "mesh")]
 mod mesh;
+#[cfg(feature = "engine")]
 mod run;
 mod values;
 
+#[cfg(feature = "mesh")]
 pub use doc::WasmDoc;
+#[cfg(feature = "engine")]
 pub use engine::{WasmDigest, WasmEngine};
+#[cfg(feature = "mesh")]
 pub use mesh::WasmMesh;
+#[cfg(feature = "engine")]
 pub use run::WasmRun;
 use wasm_bindgen::prelude::wasm_bindgen;
 

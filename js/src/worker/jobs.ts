@@ -1,5 +1,5 @@
 import type { JobDone } from "../host.js";
-import type { WasmEngine } from "../wasm/neuromesh.js";
+import type { WasmEngine } from "../wasm/engine.js";
 import type { WireInput, WireOutput } from "../wire.js";
 import { readVerified, type BlobStore } from "./blobs.js";
 import { named } from "./messages.js";

@@ -1,10 +1,9 @@
 // What the page's thread and the Worker say to each other.
 import { describe } from "../errors.js";
 
-/** From the page, first of all: the compiled module and how the Worker is to be set up. */
+/** From the page, first of all: how the Worker is to be set up. */
 export interface Setup {
   kind: "setup";
-  module: WebAssembly.Module;
   storeName: string;
   memory: number;
 }

@@ -1,6 +1,6 @@
 import { plugins, type Transpiled } from "../plugins/index.js";
 import { describe } from "../errors.js";
-import type { WasmEngine } from "../wasm/neuromesh.js";
+import type { WasmEngine } from "../wasm/engine.js";
 import type { WireBytes, WireTensor } from "../wire.js";
 import { named } from "./messages.js";
 

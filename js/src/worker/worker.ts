@@ -1,5 +1,6 @@
 // The Worker: everything that takes long or touches files. The page's thread talks to it by `messages.ts`.
-import { WasmEngine, initSync } from "../wasm/neuromesh.js";
+import { compile } from "../compile.js";
+import { WasmEngine, initSync } from "../wasm/engine.js";
 import type { WireInput } from "../wire.js";
 import { BlobWriters, openBlobs, type BlobStore } from "./blobs.js";
 import { Jobs } from "./jobs.js";
@@ -13,8 +14,8 @@ interface Parts {
 
 let ready: Promise<Parts> | undefined;
 
-async function setUp({ module, storeName, memory }: Setup): Promise<Parts> {
-  initSync({ module });
+async function setUp({ storeName, memory }: Setup): Promise<Parts> {
+  initSync({ module: await compile(new URL("../wasm/engine_bg.wasm", import.meta.url)) });
   const engine = new WasmEngine();
   const blobs = await openBlobs(storeName);
   const writers = new BlobWriters(blobs, () => engine.digestWriter());
@@ -68,8 +69,11 @@ self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   switch (data.kind) {
     case "setup":
       ready = setUp(data);
-      // Each call reports it; without a call nobody waits for it.
-      ready.catch(() => undefined);
+      // The calls that wait report why; then the page lets go of this Worker, so that the next call tries again.
+      ready.catch((error: unknown) => {
+        const message = error instanceof Error ? error.message : String(error);
+        setTimeout(() => post({ kind: "crashed", message }));
+      });
       return;
     case "call":
       void answer(data);

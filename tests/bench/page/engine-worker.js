@@ -1,6 +1,6 @@
 // Our engine and onnxruntime-web in one Worker, on one thread each, run by turns on the same input.
 import * as ort from "/ort/ort.wasm.min.mjs";
-import init, { WasmEngine } from "/neuromesh/wasm/neuromesh.js";
+import init, { WasmEngine } from "/neuromesh/wasm/engine.js";
 
 const WARM_UP = 3;
 

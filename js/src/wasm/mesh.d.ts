@@ -1,5 +1,5 @@
-// What this package uses of the `wasm-bindgen` output (crate `neuromesh-wasm`), typed as narrowly as the crate behaves.
-import type { WireAnswer, WireInput, WireOutput, WireTensor } from "../wire.js";
+// What this package uses of the `wasm-bindgen` output (crate `neuromesh-wasm`, feature `mesh`), typed as narrowly as the crate behaves.
+import type { WireAnswer, WireInput } from "../wire.js";
 import type { MeshEvent, ModelInfo, PeerInfo } from "../types.js";
 import type { Host } from "../host.js";
 
@@ -28,26 +28,4 @@ export class WasmDoc {
   free(): void;
 }
 
-export class WasmEngine {
-  constructor();
-  load(manifest: string, files: { role: string; data: Uint8Array }[], memory: number): string;
-  unload(digest: string): boolean;
-  loaded(): string[];
-  start(digest: string, input: WireInput): WasmRun;
-  runTensors(digest: string, tensors: WireTensor[]): WireTensor[];
-  digestWriter(): WasmDigest;
-}
-
-export class WasmRun {
-  step(budgetMs: number): WireOutput | undefined;
-  free(): void;
-}
-
-export class WasmDigest {
-  update(bytes: Uint8Array): void;
-  finish(): string;
-  free(): void;
-}
-
-export function initSync(options: { module: WebAssembly.Module }): unknown;
 export default function init(options: { module_or_path: WebAssembly.Module }): Promise<unknown>;
