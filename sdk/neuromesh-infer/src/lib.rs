@@ -36,6 +36,7 @@ mod rewrite;
 mod run;
 mod shape;
 mod tensor;
+#[cfg(feature = "text")]
 pub mod text;
 mod value;
 

@@ -8,6 +8,7 @@ use half::f16;
 use crate::{
     Data, DataType, Fault, Tensor,
     buffer::Buffer,
+    kernels::math,
     shape::{self, Shape},
 };
 
@@ -130,7 +131,11 @@ impl Value {
     /// A copy for the world outside.
     pub fn to_tensor(&self) -> Tensor {
         let data = match self.data_type {
-            DataType::F32 => Data::F32(self.raw().to_vec()),
+            DataType::F32 => {
+                let mut data = self.raw().to_vec();
+                math::canonicalize(&mut data);
+                Data::F32(data)
+            }
             DataType::F16 => Data::F16(self.raw().to_vec()),
             DataType::I64 => Data::I64(self.raw().to_vec()),
             DataType::I32 => Data::I32(self.raw().to_vec()),

@@ -10,7 +10,8 @@ mod chunks;
 mod unary;
 
 pub use binary::{
-    Binary, Side, binary, binary_assign, binary_columns, binary_rows, binary_scalar, broadcast, broadcast_assign,
+    Binary, Side, Strided, binary, binary_assign, binary_columns, binary_rows, binary_scalar, broadcast,
+    broadcast_assign,
 };
 pub use unary::{Unary, unary, unary_in_place};
 

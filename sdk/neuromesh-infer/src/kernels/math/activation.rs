@@ -1,7 +1,7 @@
 //! Activations with parameters, and those of few operations. A comparison that NaN fails always ends in the branch that
 //! computes with it.
 
-use super::exponential::exp_m1;
+use super::exponential::{exp_m1, exp_m1_of_sum, product, times_sum};
 
 /// `x` above zero, `alpha (e^x - 1)` below.
 #[inline(always)]
@@ -10,17 +10,25 @@ pub fn elu(x: f32, alpha: f32) -> f32 {
     if x > 0.0 { x } else { below }
 }
 
-/// `gamma` times [`elu`]: `gamma x` above zero, `(gamma alpha) (e^x - 1)` below.
+/// `gamma` times [`elu`]: `gamma x` above zero, `(gamma alpha) (e^x - 1)` below. Keeps the sign of zero.
 #[inline(always)]
 pub fn selu(x: f32, alpha: f32, gamma: f32) -> f32 {
-    let below = (gamma * alpha) * exp_m1(x);
+    // The factor with what its rounding loses.
+    let (high, low) = product(gamma, alpha, 0.0);
+    let below = times_sum(exp_m1(x), high, low);
+    let below = if x == 0.0 { x } else { below };
     if x > 0.0 { gamma * x } else { below }
 }
 
 /// `x` above zero, `alpha (e^(x / alpha) - 1)` below.
 #[inline(always)]
 pub fn celu(x: f32, alpha: f32) -> f32 {
-    let below = alpha * exp_m1(x / alpha);
+    let quotient = x / alpha;
+    let (high, low) = product(quotient, alpha, 0.0);
+    let lost = ((x - high) - low) / alpha;
+    // Where the quotient is zero or far down, what it has lost is nothing, or cannot be told.
+    let lost = if (quotient > -18.0) & (quotient < -1e-30) { lost } else { 0.0 };
+    let below = alpha * exp_m1_of_sum(quotient, lost);
     if x > 0.0 { x } else { below }
 }
 

@@ -17,7 +17,7 @@ pub fn erf(x: f32) -> f32 {
     let (p, n) = parts(t * (-1.128_648_5 + t * (-0.635_151_2 + t * series)));
     let far = (1.0 - p * power_of_two(n)).copysign(x);
     let result = if t > 0.93 { far } else { near };
-    // The sum in `near` gives a positive zero, and a selection that NaN fails keeps it.
+    // The sum in `near` loses the sign of a zero.
     if x == 0.0 { x } else { result }
 }
 

@@ -22,13 +22,19 @@ pub fn exp(x: f32) -> f32 {
 /// `e^x - 1`, accurate near zero too; keeps the sign of zero.
 #[inline(always)]
 pub fn exp_m1(x: f32) -> f32 {
-    let low = if x < -18.0 { -18.0 } else { x };
-    let clamped = if low > 89.0 { 89.0 } else { low };
+    exp_m1_of_sum(x, 0.0)
+}
+
+/// [`exp_m1`] of `x + low`, where `low` holds what does not fit into `x`.
+#[inline(always)]
+pub(super) fn exp_m1_of_sum(x: f32, low: f32) -> f32 {
+    let clamped = if x < -18.0 { -18.0 } else { x };
+    let clamped = if clamped > 89.0 { 89.0 } else { clamped };
     let (n, exponent) = nearest(clamped);
     let high = clamped - n * LN2_HIGH;
     let below = n * LN2_LOW;
     let r = high - below;
-    let tail = r * r * quotient(r) + ((high - r) - below);
+    let tail = r * r * quotient(r) + (((high - r) - below) + low);
     // 2^n (e^r - 1) + (2^n - 1): the sum of the two largest terms with its rounding error. At most 2^127 here, then twice that.
     let top = exponent > 127;
     let factor = power_of_two(if top { 127 } else { exponent });

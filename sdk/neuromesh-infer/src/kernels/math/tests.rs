@@ -95,11 +95,17 @@ fn activations() {
     let (alpha, gamma) = (1.673_263_2f32, 1.050_701f32);
     check(
         "selu",
-        3.0,
+        2.0,
         |x| selu(x, alpha, gamma),
         |x| f64::from(gamma) * if x > 0.0 { x } else { f64::from(alpha) * x.exp_m1() },
     );
-    check("celu", 2.0, |x| celu(x, 1.0), |x| if x > 0.0 { x } else { x.exp_m1() });
+    let alpha = 1.3f32;
+    check(
+        "celu",
+        2.0,
+        |x| celu(x, alpha),
+        |x| if x > 0.0 { x } else { f64::from(alpha) * (x / f64::from(alpha)).exp_m1() },
+    );
     check("hard_swish", 2.0, hard_swish, |x| weigh(x, ((x + 3.0) / 6.0).clamp(0.0, 1.0)));
 }
 

@@ -9,7 +9,10 @@ use super::{Cpu, dispatch, for_chunks, for_rows, math, rows_at_a_time};
 /// When the sizes differ.
 pub fn fold_batch_norm(scale: &mut [f32], shift: &mut [f32], mean: &[f32], variance: &[f32], epsilon: f32) {
     let channels = scale.len();
-    assert!(shift.len() == channels && mean.len() == channels && variance.len() == channels, "channels that do not match");
+    assert!(
+        shift.len() == channels && mean.len() == channels && variance.len() == channels,
+        "channels that do not match"
+    );
     for (((scale, shift), mean), variance) in scale.iter_mut().zip(shift).zip(mean).zip(variance) {
         *scale /= (variance + epsilon).sqrt();
         *shift -= mean * *scale;
