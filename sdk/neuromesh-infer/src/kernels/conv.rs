@@ -5,6 +5,7 @@
 //! [`Numerics::Exact`](super::cpu::Numerics::Exact) the bits are therefore those of the plain loops.
 //!
 //! - One input channel per group: [`depthwise`], with lanes across a row of the output.
+//! - A kernel of one pixel, without stride and padding: a matrix product with the input as it lies.
 //! - All others: a matrix product per image and group, weights [outputs, inputs * kernel] times patches [inputs * kernel,
 //!   pixels], whose panels are made when the product needs them.
 //! - Other ranks: [`conv_plain`], plain loops. A convolution of one dimension is one of two with a height of 1.
@@ -145,12 +146,13 @@ impl ConvPlan {
             Weights::Product(groups) => {
                 let (m, k) = (self.conv.outputs / self.conv.groups, self.conv.taps());
                 let make = |_: Range<usize>, _: usize, _: &mut [f32]| {};
-                let left = groups.first().map(Left::Packed);
-                left.map_or(0, |left| {
-                    let made = gemm_scratch(cpu, m, output[0] * output[1], k, &left, &Right::Made(&make));
-                    let rows = Right::Rows { data: &[], row_stride: 0 };
-                    made.max(gemm_scratch(cpu, m, output[0] * output[1], k, &left, &rows))
-                })
+                let right = if self.conv.is_pointwise() {
+                    Right::Rows { data: &[], row_stride: 0 }
+                } else {
+                    Right::Made(&make)
+                };
+                let product = |group| gemm_scratch(cpu, m, output[0] * output[1], k, &Left::Packed(group), &right);
+                groups.first().map_or(0, product)
             }
         }
     }
@@ -224,11 +226,8 @@ impl ConvPlan {
             };
             let patches = Patches::new(conv, input, size, out);
             let make = |rows: Range<usize>, panel: usize, to: &mut [f32]| patches.make(cpu, rows, panel, width, to);
-            let right = if conv.is_pointwise() && m <= FEW_ROWS {
-                Right::Rows { data: input, row_stride: n }
-            } else {
-                Right::Made(&make)
-            };
+            let right =
+                if conv.is_pointwise() { Right::Rows { data: input, row_stride: n } } else { Right::Made(&make) };
             gemm_with(cpu, m, n, k, Left::Packed(weights), right, &mut output[part], n, &epilogue, scratch);
         }
     }
@@ -240,9 +239,6 @@ impl Conv2d {
         self.groups == 1 && self.outputs > 1
     }
 }
-
-/// With fewer outputs, a pointwise convolution reads its input where it lies: a panel would not be used often enough.
-const FEW_ROWS: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -57,7 +57,7 @@ pub enum Left<'a> {
 pub enum Right<'a> {
     /// Packed before.
     Packed(PackedRef<'a>),
-    /// Rows of consecutive numbers, `row_stride` apart, read where they lie: for a few rows of C only, more want panels.
+    /// Rows of consecutive numbers, `row_stride` apart, read where they lie: for what is used once, where packing does not pay.
     Rows {
         /// From element `[0, 0]` on.
         data: &'a [f32],

@@ -2,6 +2,7 @@
 //!
 //! The plane is copied once with its padding, each row split by the stride, so that the inputs of neighbouring outputs are
 //! neighbours and no output is at an edge.
+#![allow(clippy::needless_range_loop)]
 
 use super::{Conv2d, ConvEpilogue};
 use crate::kernels::cpu::{Cpu, dispatch};
@@ -140,6 +141,29 @@ impl Kernel for Channel<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
+        match *self.conv {
+            Conv2d { kernel: [_, 3], strides: [_, 1], dilations: [_, 1], .. } => V::apart(Taps::<3>(self)),
+            Conv2d { kernel: [_, 5], strides: [_, 1], dilations: [_, 1], .. } => V::apart(Taps::<5>(self)),
+            _ => V::apart(Taps::<0>(self)),
+        }
+    }
+}
+
+/// A channel with `W` taps in each row of the kernel, side by side; 0 where that is not known.
+struct Taps<'a, const W: usize>(Channel<'a>);
+
+impl<const W: usize> Kernel for Taps<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        self.0.rows::<V, W>();
+    }
+}
+
+impl Channel<'_> {
+    #[inline(always)]
+    fn rows<V: Vector, const W: usize>(self) {
         let [height, width] = self.out;
         assert!(
             self.output.len() >= height * width && self.padded.len() >= self.plane.len(self.conv),
@@ -150,7 +174,10 @@ impl Kernel for Channel<'_> {
             let rows = self.padded[y * self.conv.strides[0] * line..].as_ptr();
             let mut x = 0;
             while x < width {
-                let registers = (width - x).div_ceil(V::LANES).min(TOGETHER);
+                let registers = match (width - x).div_ceil(V::LANES) {
+                    few @ (1 | 2) => few,
+                    _ => TOGETHER,
+                };
                 let part = Part {
                     conv: self.conv,
                     pitch: self.plane.pitch,
@@ -163,10 +190,9 @@ impl Kernel for Channel<'_> {
                 // SAFETY: the padded plane has all that outputs from x on ask for, and `SLACK` more.
                 unsafe {
                     match registers {
-                        1 => part.run::<V, 1>(),
-                        2 => part.run::<V, 2>(),
-                        3 => part.run::<V, 3>(),
-                        _ => part.run::<V, TOGETHER>(),
+                        1 => part.run::<V, 1, W>(),
+                        2 => part.run::<V, 2, W>(),
+                        _ => part.run::<V, TOGETHER, W>(),
                     }
                 }
                 x += registers * V::LANES;
@@ -190,24 +216,32 @@ impl Part<'_> {
     /// # Safety
     /// The inputs of `N` registers of outputs can be read, `len` outputs written, and what `finish` points to read for as many.
     #[inline(always)]
-    unsafe fn run<V: Vector, const N: usize>(self) {
+    unsafe fn run<V: Vector, const N: usize, const W: usize>(self) {
         let [kernel_height, kernel_width] = self.conv.kernel;
         let (stride, dilations) = (self.conv.strides[1], self.conv.dilations);
         let line = dilations[0] * stride * self.pitch;
         let mut sums = [[V::splat(0.0); N]; 1];
         let (mut weight, mut row) = (self.weights, self.rows);
+        macro_rules! tap {
+            ($from:expr) => {
+                let (from, factor) = ($from, V::splat(*weight));
+                for v in 0..N {
+                    sums[0][v] = sums[0][v].madd(V::load(from.add(v * V::LANES)), factor);
+                }
+                weight = weight.add(1);
+                V::in_order();
+            };
+        }
         // SAFETY: the caller's promise.
         unsafe {
             for _ in 0..kernel_height {
+                for x in 0..W {
+                    tap!(row.add(x));
+                }
                 // Where the tap's inputs begin: in which phase of the row, and how far on.
                 let (mut phase, mut x) = (0, 0);
-                for _ in 0..kernel_width {
-                    let from = row.add(phase * self.pitch + x);
-                    let factor = V::splat(*weight);
-                    for v in 0..N {
-                        sums[0][v] = sums[0][v].madd(V::load(from.add(v * V::LANES)), factor);
-                    }
-                    weight = weight.add(1);
+                for _ in 0..if W > 0 { 0 } else { kernel_width } {
+                    tap!(row.add(phase * self.pitch + x));
                     if stride == 1 {
                         x += dilations[1];
                     } else {

@@ -19,12 +19,6 @@ pub(super) struct Patches<'a> {
 impl<'a> Patches<'a> {
     pub fn new(conv: &Conv2d, input: &'a [f32], size: [usize; 2], out: [usize; 2]) -> Self {
         let Conv2d { kernel, strides, dilations, pads: [top, left, ..], .. } = *conv;
-        let (size, out) = if conv.is_pointwise() {
-            // One long row: no panel is torn.
-            ([1, size[0] * size[1]], [1, out[0] * out[1]])
-        } else {
-            (size, out)
-        };
         Patches { input, size, out, kernel, strides, dilations, top, left }
     }
 
@@ -50,6 +44,20 @@ impl<'a> Patches<'a> {
     }
 }
 
+impl Patches<'_> {
+    /// Which of `len` pixels, whose inputs begin at `x` of a padded row, lie beside the padding; an empty range is at the end.
+    #[inline(always)]
+    fn inside(&self, x: usize, len: usize) -> (usize, usize) {
+        let (begin, end) = (self.left.saturating_sub(x), (self.left + self.size[1]).saturating_sub(x));
+        let (begin, end) = match self.strides[1] {
+            1 => (begin, end),
+            stride => (begin.div_ceil(stride), end.div_ceil(stride)),
+        };
+        let begin = begin.min(len);
+        (begin, end.min(len).max(begin))
+    }
+}
+
 /// No panel is wider.
 const MOST: usize = 64;
 
@@ -67,67 +75,52 @@ dispatch! {
     fn make(cpu: &Cpu, patches: &Patches, rows: Range<usize>, first: usize, width: usize, to: &mut [f32]) {
         let mut pieces = [Piece::default(); MOST];
         let (count, total) = patches.pieces(first, width, &mut pieces);
-        let pieces = &pieces[..count];
         let [height, wide] = patches.size;
-        let [kernel_height, kernel_width] = patches.kernel;
+        let taps = patches.kernel[0] * patches.kernel[1];
         let stride = patches.strides[1];
-
-        let mut column = rows.start % kernel_width;
-        let mut row = rows.start / kernel_width % kernel_height;
-        let mut channel = rows.start / kernel_width / kernel_height;
-        let mut start = 0;
-        for _ in rows {
-            let plane = &patches.input[channel * height * wide..(channel + 1) * height * wide];
-            for piece in pieces {
-                let at = start + piece.at;
+        // What is beside the padding is the same for all channels: they come last.
+        for tap in 0..taps {
+            let (row, column) = (tap / patches.kernel[1], tap % patches.kernel[1]);
+            let channel = |end: usize| end.saturating_sub(tap).div_ceil(taps);
+            let channels = channel(rows.start)..channel(rows.end);
+            for piece in &pieces[..count] {
                 let y = piece.y + row * patches.dilations[0];
                 let x = piece.x + column * patches.dilations[1];
-                if y < patches.top || y - patches.top >= height {
-                    to[at..at + piece.len].fill(0.0);
-                    continue;
-                }
-                // The pixels of the piece that lie beside the padding.
-                let begin = patches.left.saturating_sub(x);
-                let end = (patches.left + wide).saturating_sub(x);
-                let (begin, end) = if stride == 1 {
-                    (begin.min(piece.len), end.min(piece.len))
-                } else {
-                    (begin.div_ceil(stride).min(piece.len), end.div_ceil(stride).min(piece.len))
-                };
-                let line = (y - patches.top) * wide;
-                if begin > 0 {
-                    to[at..at + begin].fill(0.0);
-                }
-                if begin < end {
-                    let from = line + x + begin * stride - patches.left;
-                    if stride == 1 {
-                        copy(&plane[from..], &mut to[at + begin..], end - begin);
-                    } else {
-                        let from = plane[from..].iter().step_by(stride);
-                        to[at + begin..at + end].iter_mut().zip(from).for_each(|(to, x)| *to = *x);
+                let inside = y >= patches.top && y - patches.top < height;
+                let (begin, end) = if inside { patches.inside(x, piece.len) } else { (piece.len, piece.len) };
+                let from = if begin < end { (y - patches.top) * wide + x + begin * stride - patches.left } else { 0 };
+                for channel in channels.clone() {
+                    let start = (channel * taps + tap - rows.start) * width;
+                    let line = &mut to[start + piece.at..start + width];
+                    if begin > 0 {
+                        line[..begin].fill(0.0);
                     }
-                }
-                if end < piece.len {
-                    to[at + end.max(begin)..at + piece.len].fill(0.0);
+                    if begin < end {
+                        let from = &patches.input[channel * height * wide + from..];
+                        if stride == 1 {
+                            copy(from, &mut line[begin..], end - begin);
+                        } else {
+                            let from = from.iter().step_by(stride);
+                            line[begin..end].iter_mut().zip(from).for_each(|(to, x)| *to = *x);
+                        }
+                    }
+                    if end < piece.len {
+                        line[end..piece.len].fill(0.0);
+                    }
                 }
             }
             if total < width {
-                to[start + total..start + width].fill(0.0);
-            }
-            start += width;
-            column += 1;
-            if column == kernel_width {
-                (column, row) = (0, row + 1);
-                if row == kernel_height {
-                    (row, channel) = (0, channel + 1);
+                for channel in channels {
+                    let start = (channel * taps + tap - rows.start) * width;
+                    to[start + total..start + width].fill(0.0);
                 }
             }
         }
     }
 }
 
-/// Copies `len` numbers, eight at a time: may write up to seven more, which the caller writes afterwards (panels are filled
-/// from the left to the right).
+/// Copies `len` numbers, some at a time: may write more, within `to`, which the caller writes afterwards (a row is filled from
+/// the left to the right).
 #[inline(always)]
 fn copy(from: &[f32], to: &mut [f32], len: usize) {
     let mut at = 0;

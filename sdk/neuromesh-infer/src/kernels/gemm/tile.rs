@@ -1,4 +1,5 @@
 //! The innermost loops: tiles of C in registers.
+#![allow(clippy::needless_range_loop)]
 
 use super::pack::RowTiles;
 use crate::kernels::simd::{Kernel, Vector};
@@ -89,7 +90,7 @@ impl Kernel for Tiles<'_> {
         let width = V::LANES * V::TILE.registers;
         let mut panels = self.panels.clone();
         // With one tile of few rows, several panels at once keep the adders busy.
-        if self.tiles.len() == 1 && self.tail.is_none() {
+        if self.tiles.len() == 1 {
             let rows = self.rows.start(self.tiles.start + 1) - self.rows.start(self.tiles.start);
             let together = match (rows, V::TILE.registers) {
                 (1, 2) => 4,

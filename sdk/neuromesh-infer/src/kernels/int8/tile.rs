@@ -1,4 +1,5 @@
 //! The innermost loops: tiles of sums in registers.
+#![allow(clippy::needless_range_loop)]
 
 use crate::kernels::cpu::Cpu;
 use crate::kernels::gemm::RowTiles;

@@ -56,13 +56,12 @@ impl<const FUSED: bool> Vector for Floats<FUSED> {
     }
     #[inline(always)]
     fn at_least(self, bound: Self) -> Self {
-        // `pmax(a, b)` is `a < b ? b : a`.
-        Floats(f32x4_pmax(self.0, bound.0))
+        // Not `pmax`: built for relaxed SIMD, LLVM makes a maximum of it that loses NaN.
+        Floats(v128_bitselect(bound.0, self.0, f32x4_lt(self.0, bound.0)))
     }
     #[inline(always)]
     fn at_most(self, bound: Self) -> Self {
-        // `pmin(a, b)` is `b < a ? b : a`.
-        Floats(f32x4_pmin(self.0, bound.0))
+        Floats(v128_bitselect(bound.0, self.0, f32x4_gt(self.0, bound.0)))
     }
     #[inline(always)]
     fn or_if_negative(self, negative: Self) -> Self {
