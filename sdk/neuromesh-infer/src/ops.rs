@@ -12,8 +12,11 @@ mod control;
 mod index;
 mod make;
 pub(crate) mod movement;
+mod products;
+mod qlinear;
+mod quantize;
 mod shape;
-
+mod window;
 
 use std::ops::RangeInclusive;
 
@@ -88,8 +91,9 @@ const FAMILIES: &[&[Operator]] = &[
 
     index::TABLE,
     make::TABLE,
+    qlinear::TABLE,
+    quantize::TABLE,
     shape::TABLE,
-
 ];
 
 /// Halves as single precision.
