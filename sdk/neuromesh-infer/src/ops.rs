@@ -15,6 +15,7 @@ pub(crate) mod movement;
 mod products;
 mod qlinear;
 mod quantize;
+mod recurrent;
 mod shape;
 mod window;
 
@@ -93,6 +94,7 @@ const FAMILIES: &[&[Operator]] = &[
     make::TABLE,
     qlinear::TABLE,
     quantize::TABLE,
+    recurrent::TABLE,
     shape::TABLE,
 ];
 
