@@ -141,10 +141,15 @@ impl Layer {
         }
     }
 
+    /// Stores the last states of a direction; the last state of a sequence without steps is zero, whatever the first one was.
     fn store(&self, state: &Value, direction: usize, all: &mut Value) {
         let all = all.raw_mut::<f32>();
         for (sequence, row) in state.raw::<f32>().chunks_exact(self.hidden).enumerate() {
-            all[self.state_at(direction, sequence)..][..self.hidden].copy_from_slice(row);
+            let all = &mut all[self.state_at(direction, sequence)..][..self.hidden];
+            match self.lengths[sequence] {
+                0 => all.fill(0.0),
+                _ => all.copy_from_slice(row),
+            }
         }
     }
 

@@ -79,7 +79,8 @@ impl Cell for Lstm<'_> {
                 let new = kept * old + taken * g.of(clipped(gate(3), clip));
                 let shown = f.of(clipped(gate(1) + peep(1, new), clip));
                 memory[at] = new;
-                state[at] = shown * h.of(clipped(new, clip));
+                // Not clipped: what is meant is the input of the gates, and so it is done by others.
+                state[at] = shown * h.of(new);
             }
         }
         Ok(())
