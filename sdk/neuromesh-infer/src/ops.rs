@@ -12,11 +12,13 @@ mod control;
 mod index;
 mod make;
 pub(crate) mod movement;
+mod pool;
 mod products;
 mod qlinear;
 mod quantize;
 mod recurrent;
 mod shape;
+mod sums;
 mod window;
 
 use std::ops::RangeInclusive;
@@ -92,6 +94,7 @@ const FAMILIES: &[&[Operator]] = &[
 
     index::TABLE,
     make::TABLE,
+    pool::TABLE,
     qlinear::TABLE,
     quantize::TABLE,
     recurrent::TABLE,
