@@ -18,6 +18,7 @@ mod qlinear;
 mod quantize;
 mod recurrent;
 mod shape;
+mod statistics;
 mod sums;
 mod window;
 
@@ -99,6 +100,7 @@ const FAMILIES: &[&[Operator]] = &[
     quantize::TABLE,
     recurrent::TABLE,
     shape::TABLE,
+    statistics::TABLE,
 ];
 
 /// Halves as single precision.

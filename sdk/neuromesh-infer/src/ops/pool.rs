@@ -1,5 +1,6 @@
 //! Pooling: what a window shows, as one number.
 
+mod fast;
 mod unpool;
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
 use crate::{
     DataType, Fault,
     attribute::wrong,
-    kernels::math,
+    kernels::{math, pool},
     shape::{self, Shape},
     value::Value,
 };
@@ -26,6 +27,9 @@ pub(super) const TABLE: &[Operator] = &[
 
 fn average(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let with_padding = call.attributes().flag("count_include_pad", false)?;
+    if let Some(result) = fast::pooled(call, |cpu, x, y, window| pool::average_pool(cpu, x, y, window, with_padding))? {
+        return call::one(result);
+    }
     pooled(call, |plane, out, axis, rows, outer| {
         for (output, out) in out.iter_mut().enumerate() {
             let taps = axis.taps(output);
@@ -42,6 +46,9 @@ fn average(call: &mut Call<'_>) -> Result<Outputs, Fault> {
 
 fn lp(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let p = power(call)?;
+    if let Some(result) = fast::pooled(call, |cpu, x, y, window| pool::lp_pool(cpu, x, y, window, p))? {
+        return call::one(result);
+    }
     pooled(call, |plane, out, axis, rows, _| {
         for (output, out) in out.iter_mut().enumerate() {
             let mut sum = 0.0;
@@ -82,7 +89,10 @@ fn power(call: &Call<'_>) -> Result<f32, Fault> {
 
 fn max(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     match call.data_type(0)? {
-        DataType::F32 => max_of(call, f32::NEG_INFINITY),
+        DataType::F32 => match fast::max(call)? {
+            Some(results) => Ok(results),
+            None => max_of(call, f32::NEG_INFINITY),
+        },
         DataType::U8 => max_of(call, u8::MIN),
         DataType::I8 => max_of(call, i8::MIN),
         found => Err(Fault::Type { input: 0, found }),
