@@ -3,11 +3,13 @@
 //! An operator's function checks its operands completely, charges the memory of its result and the work it takes, and only
 //! then computes. Whoever adds one adds a line to its family's table, and its cases to `tests/make_fixtures.py`.
 
+mod attention;
 mod broadcast;
 mod call;
 mod cast;
 mod compare;
 mod control;
+mod deform;
 
 mod index;
 mod make;
@@ -20,6 +22,7 @@ mod recurrent;
 mod shape;
 mod statistics;
 mod sums;
+mod transpose_conv;
 mod window;
 
 use std::ops::RangeInclusive;
@@ -89,9 +92,11 @@ impl Operator {
 
 /// The operators of each family: whoever adds one adds a line to the table at the head of its file.
 const FAMILIES: &[&[Operator]] = &[
+    attention::TABLE,
     cast::TABLE,
     compare::TABLE,
     control::TABLE,
+    deform::TABLE,
 
     index::TABLE,
     make::TABLE,
@@ -101,6 +106,7 @@ const FAMILIES: &[&[Operator]] = &[
     recurrent::TABLE,
     shape::TABLE,
     statistics::TABLE,
+    transpose_conv::TABLE,
 ];
 
 /// Halves as single precision.

@@ -114,6 +114,11 @@ fn statistics(call: &Call<'_>, layout: &Layout) -> Result<(Value, Value), Fault>
     let x = call.floats(0)?;
     let mut mean = call.make(DataType::F32, layout.parameters.clone())?;
     let mut variance = call.make(DataType::F32, layout.parameters.clone())?;
+    if x.is_empty() {
+        mean.raw_mut::<f32>().fill(f32::NAN);
+        variance.raw_mut::<f32>().fill(f32::NAN);
+        return Ok((mean, variance));
+    }
     let count = (batch * inner) as f32;
     let pairs = mean.raw_mut::<f32>().iter_mut().zip(variance.raw_mut::<f32>());
     for (channel, (mean, variance)) in pairs.enumerate() {
