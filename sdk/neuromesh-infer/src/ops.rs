@@ -12,6 +12,7 @@ mod control;
 mod deform;
 
 mod index;
+mod loss;
 mod make;
 pub(crate) mod movement;
 mod pool;
@@ -20,6 +21,7 @@ mod qlinear;
 mod quantize;
 mod recurrent;
 mod shape;
+mod signal;
 mod statistics;
 mod sums;
 mod transpose_conv;
@@ -99,12 +101,14 @@ const FAMILIES: &[&[Operator]] = &[
     deform::TABLE,
 
     index::TABLE,
+    loss::TABLE,
     make::TABLE,
     pool::TABLE,
     qlinear::TABLE,
     quantize::TABLE,
     recurrent::TABLE,
     shape::TABLE,
+    signal::TABLE,
     statistics::TABLE,
     transpose_conv::TABLE,
 ];
