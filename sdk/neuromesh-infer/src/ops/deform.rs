@@ -54,12 +54,8 @@ fn deform_conv(call: &mut Call<'_>) -> Result<Outputs, Fault> {
         return call::one(result);
     }
     let (x, w, bias) = (call.floats(0)?, call.floats(1)?, call.optional_floats(3)?);
-    let field = Field {
-        offsets: call.floats(2)?,
-        mask: call.optional_floats(4)?,
-        rows: window.0[0],
-        columns: window.0[1],
-    };
+    let field =
+        Field { offsets: call.floats(2)?, mask: call.optional_floats(4)?, rows: window.0[0], columns: window.0[1] };
     debug_assert_eq!(offsets_shape[2..], [field.rows.output, field.columns.output]);
     let (filters, depth) = (outputs / groups, taken * taps);
     let at_once = (HELD / depth.max(1)).clamp(1, positions);

@@ -112,7 +112,9 @@ fn max_of<T: bytemuck::Pod + PartialOrd>(call: &mut Call<'_>, least: T) -> Resul
             let plane = &x[plane * pool.plane..][..pool.plane];
             for (output, out) in result.raw_mut::<T>()[line].iter_mut().enumerate() {
                 let mut best = None;
-                each(plane, axis, rows, output, |x| best = Some(best.map_or(x, |best| if beats(x, best) { x } else { best })));
+                each(plane, axis, rows, output, |x| {
+                    best = Some(best.map_or(x, |best| if beats(x, best) { x } else { best }))
+                });
                 *out = best.unwrap_or(least);
             }
         })?;

@@ -11,7 +11,6 @@ use super::{
 use crate::{
     DataType, Fault,
     attribute::wrong,
-    memory::Memory,
     shape::{self, Shape},
     value::Value,
 };
@@ -43,7 +42,13 @@ fn quantize(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let shape = call.shape(0)?;
     let grid = Grid::new(call, &shape)?;
     let x = match call.data_type(0)? {
-        DataType::F32 | DataType::F16 | DataType::I32 => convert(call.memory, call.take(0)?, DataType::F32)?,
+        DataType::F32 | DataType::F16 => convert(call.memory, call.take(0)?, DataType::F32)?,
+        DataType::I32 => {
+            let mut floats = call.make(DataType::F32, shape.clone())?;
+            let pairs = floats.raw_mut::<f32>().iter_mut().zip(call.peek(0)?.raw::<i32>());
+            pairs.for_each(|(to, &from)| *to = from as f32);
+            floats
+        }
         found => return Err(Fault::Type { input: 0, found }),
     };
     let scale = scale(call)?;
@@ -90,9 +95,8 @@ fn dequantize(call: &mut Call<'_>) -> Result<Outputs, Fault> {
 
 fn dynamic(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let x = call.floats(0)?;
-    let (low, high) = x.iter().fold((0f32, 0f32), |(low, high), &x| {
-        (if x < low { x } else { low }, if x > high { x } else { high })
-    });
+    let (low, high) =
+        x.iter().fold((0f32, 0f32), |(low, high), &x| (if x < low { x } else { low }, if x > high { x } else { high }));
     let scale = if low == high { 1.0 } else { (high - low) / 255.0 };
     let zero = (0.0 - low / scale).clamp(0.0, 255.0).round_ties_even() as u8;
     let mut result = call.make(DataType::U8, call.shape(0)?)?;
@@ -188,22 +192,25 @@ impl Grid {
     }
 
     /// The zero points, widened; zeros, if there are none.
-    fn zero_points(&self, call: &mut Call<'_>, data_type: DataType) -> Result<Value, Fault> {
-        let memory: &Memory = call.memory;
+    fn zero_points(&self, call: &Call<'_>, data_type: DataType) -> Result<Value, Fault> {
+        let mut wide = call.make(DataType::I32, [self.count].as_slice())?;
+        let out = wide.raw_mut::<i32>();
         if !call.has(2) {
-            let mut zeros = memory.value(DataType::I32, [self.count].as_slice())?;
-            zeros.raw_mut::<i32>().fill(0);
-            return Ok(zeros);
+            out.fill(0);
+            return Ok(wide);
         }
-        let zeros = call.take(2)?;
-        if zeros.data_type() != data_type || !data_type.is_integer() {
-            return Err(Fault::Type { input: 2, found: zeros.data_type() });
-        }
+        let zeros = call.expect(2, data_type)?;
         if zeros.len() != self.count {
             let (zeros, count) = (zeros.len(), self.count);
             return Err(Fault::Shape(format!("{zeros} zero points for {count} scales")));
         }
-        convert(memory, zeros, DataType::I32)
+        match data_type {
+            DataType::U8 => out.iter_mut().zip(zeros.raw::<u8>()).for_each(|(to, &zero)| *to = zero.into()),
+            DataType::I8 => out.iter_mut().zip(zeros.raw::<i8>()).for_each(|(to, &zero)| *to = zero.into()),
+            DataType::I32 => out.copy_from_slice(zeros.raw()),
+            found => return Err(Fault::Type { input: 2, found }),
+        }
+        Ok(wide)
     }
 
     fn each<T: Copy, R>(&self, x: &[T], by: Parameters<'_>, out: &mut [R], f: impl Fn(T, f32, i32) -> R) {

@@ -3,6 +3,7 @@
 mod activation;
 mod gru;
 mod lstm;
+mod recurrence;
 mod rnn;
 
 use super::{
@@ -14,11 +15,10 @@ use super::{
 use crate::{
     DataType, Fault,
     attribute::wrong,
-    kernels::cpu::Cpu,
-    memory::Memory,
     shape::{self, Shape},
     value::Value,
 };
+use recurrence::Recurrence;
 
 pub(super) const TABLE: &[Operator] = &[
     op("GRU", 7, 3..=6, gru::run).outputs(0..=2),
@@ -89,7 +89,8 @@ impl Layer {
         };
         let lengths = lengths.into_iter().map(|length| usize::try_from(length).ok().filter(|&length| length <= steps));
         let lengths = lengths.collect::<Option<Vec<_>>>().filter(|lengths| lengths.len() == batch);
-        let lengths = lengths.ok_or_else(|| Fault::Value(format!("sequence_lens do not fit {batch} of {steps} steps")))?;
+        let lengths =
+            lengths.ok_or_else(|| Fault::Value(format!("sequence_lens do not fit {batch} of {steps} steps")))?;
         let clip = attributes.float("clip")?.unwrap_or(f32::INFINITY);
         if clip.is_nan() || clip < 0.0 {
             return Err(wrong("clip", "it is not a positive number"));
@@ -212,27 +213,6 @@ impl Layer {
             }
         }
         Ok(())
-    }
-}
-
-/// What the states contribute to the gates.
-struct Recurrence<'a> {
-    cpu: &'a Cpu,
-    memory: &'a Memory,
-    batch: usize,
-    hidden: usize,
-}
-
-impl<'a> Recurrence<'a> {
-    fn new(call: &Call<'a>, layer: &Layer) -> Self {
-        Self { cpu: call.cpu, memory: call.memory, batch: layer.batch, hidden: layer.hidden }
-    }
-
-    /// `out[batch, rows] = states[batch, hidden] · weights[rows, hidden]^T`
-    fn multiply(&self, states: &[f32], weights: &[f32], out: &mut [f32]) -> Result<(), Fault> {
-        let rows = weights.len() / self.hidden;
-        let (states, weights) = (Matrix::rows(states, self.hidden), Matrix::rows(weights, self.hidden).transposed());
-        products::matmul(self.cpu, self.memory, [self.batch, rows, self.hidden], states, weights, out)
     }
 }
 

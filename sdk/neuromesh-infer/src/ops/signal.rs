@@ -98,7 +98,10 @@ fn stft(call: &mut Call<'_>) -> Result<Outputs, Fault> {
         false => window.map_or(given, <[f32]>::len),
     };
     if length == 0 || length > given || window.is_some_and(|window| window.len() != length) {
-        return Err(Fault::Shape(format!("frames of {length} for {sizes:?} and a window {:?}", window.map(<[f32]>::len))));
+        return Err(Fault::Shape(format!(
+            "frames of {length} for {sizes:?} and a window {:?}",
+            window.map(<[f32]>::len)
+        )));
     }
     let frames = (given - length) / step + 1;
     let bins = if call.attributes().flag("onesided", true)? { length / 2 + 1 } else { length };

@@ -61,7 +61,8 @@ fn conv_transpose(call: &mut Call<'_>) -> Result<Outputs, Fault> {
             let weights = Matrix { data: weights, row: 1, column: outputs * taps };
             let products = &mut products.raw_mut::<f32>()[..count * spread];
             products::matmul(call.cpu, call.memory, [count * taps, positions, taken], weights, x, products)?;
-            for (channel, (out, products)) in out.chunks_exact_mut(plane).zip(products.chunks_exact(spread)).enumerate() {
+            for (channel, (out, products)) in out.chunks_exact_mut(plane).zip(products.chunks_exact(spread)).enumerate()
+            {
                 out.fill(0.0);
                 add_up(&window, products, out);
                 if let Some(bias) = bias {

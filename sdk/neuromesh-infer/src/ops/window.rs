@@ -144,7 +144,8 @@ impl Window {
                 other => return Err(wrong("auto_pad", &format!("{other:?} is unknown"))),
             };
             let room = (size + before + after) as i64 - reach as i64;
-            let refuse = || Fault::Shape(format!("the kernel reaches over {reach} elements of {input:?} with {pads:?}"));
+            let refuse =
+                || Fault::Shape(format!("the kernel reaches over {reach} elements of {input:?} with {pads:?}"));
             let signed = stride as i64;
             let output = match ceil && matches!(auto, "NOTSET" | "") {
                 false if room < 0 => return Err(refuse()),

@@ -36,7 +36,8 @@ fn rotate(call: &mut Call<'_>) -> Result<Outputs, Fault> {
         true if call.shape(3)?[..] == places && own.len() == 2 && own[1] == half => Some(call.integers(3)?),
         _ => return Err(refuse()),
     };
-    if let Some(position) = positions.iter().flatten().find(|&&at| usize::try_from(at).map_or(true, |at| at >= own[0])) {
+    if let Some(position) = positions.iter().flatten().find(|&&at| usize::try_from(at).map_or(true, |at| at >= own[0]))
+    {
         return Err(Fault::Value(format!("position {position} is outside of {own:?}")));
     }
     let x = call.floats(0)?;
