@@ -19,6 +19,9 @@ pub(super) const HAMMING: Operator = moves("HammingWindow", 17, 1..=1, hamming);
 pub(super) const HANN: Operator = moves("HannWindow", 17, 1..=1, hann);
 pub(super) const MEL: Operator = moves("MelWeightMatrix", 17, 5..=5, mel);
 
+/// Lengths that double precision still counts one by one.
+const MAX_LENGTH: u64 = 1 << 52;
+
 /// `a + b cos(2 pi n / N) + c cos(4 pi n / N)`
 type Cosines = [f64; 3];
 
@@ -60,7 +63,7 @@ fn typed(call: &Call<'_>, value: Value) -> Result<Outputs, Fault> {
 fn mel(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let (bands, length) = (positive(call.integer(0)?, "the number of bands")?, call.integer(1)?);
     let rate = positive(call.integer(2)?, "the sample rate")?;
-    let length = usize::try_from(length).ok().filter(|&length| length < 1 << 53);
+    let length = usize::try_from(length).ok().filter(|&length| length as u64 <= MAX_LENGTH);
     let length = length.ok_or_else(|| Fault::Value("the length is out of range".into()))?;
     let bins = length / 2 + 1;
     let to_mel = |hertz: f64| 2595.0 * double::log1p(hertz / 700.0) / LN_10;
