@@ -3,24 +3,35 @@
 //! An operator's function checks its operands completely, charges the memory of its result and the work it takes, and only
 //! then computes. Whoever adds one adds a line to its family's table, and its cases to `tests/make_fixtures.py`.
 
+mod attention;
 mod broadcast;
 mod call;
 mod cast;
 mod compare;
 mod control;
 mod conv;
+mod deform;
 mod elementwise;
 
 mod index;
+mod loss;
 mod make;
 mod matrix;
 pub(crate) mod movement;
 mod normalize;
+mod pool;
+mod products;
+mod qlinear;
+mod quantize;
+mod recurrent;
 mod reduce;
 mod shape;
+mod signal;
+mod statistics;
+mod sums;
+mod transpose_conv;
 mod unary;
 mod window;
-
 
 use std::{fmt, ops::RangeInclusive};
 
@@ -140,20 +151,29 @@ impl Operator {
 
 /// The operators of each family: whoever adds one adds a line to the table at the head of its file.
 const FAMILIES: &[&[Operator]] = &[
+    attention::TABLE,
     cast::TABLE,
     compare::TABLE,
     control::TABLE,
     conv::TABLE,
+    deform::TABLE,
     elementwise::TABLE,
 
     index::TABLE,
+    loss::TABLE,
     make::TABLE,
     matrix::TABLE,
     normalize::TABLE,
+    pool::TABLE,
+    qlinear::TABLE,
+    quantize::TABLE,
+    recurrent::TABLE,
     reduce::TABLE,
     shape::TABLE,
+    signal::TABLE,
+    statistics::TABLE,
+    transpose_conv::TABLE,
     unary::TABLE,
-
 ];
 
 /// Halves as single precision.

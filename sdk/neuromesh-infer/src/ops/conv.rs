@@ -5,11 +5,10 @@ use super::{
     call::{self, Call, Outputs},
     elementwise::float_binary,
     matrix, op,
-    window::Window,
+    window::{Axis, Window, groups, kernel_shape, numbers},
 };
 use crate::{
     DataType, Fault,
-    attribute::{Attributes, wrong},
     kernels::{
         conv::{Conv2d, Conv3d, ConvEpilogue, ConvPlan, conv_plain},
         elementwise::Binary,
@@ -32,14 +31,14 @@ pub(super) const TABLE: &[Operator] = &[
 fn pack(constants: &Constants<'_>) -> Option<Packed> {
     let weight = constants.floats(1)?;
     let attributes = &constants.node.attributes;
-    let groups = groups(attributes).ok()?;
+    let groups = groups(attributes, "group").ok()?;
     let weights = Weights::of(weight.shape(), groups).ok()?;
     if weights.kernel.len() > 2 || weights.taps() == 0 {
         return None;
     }
     // What depends on the input, the padding, comes with it; the other attributes are checked then, too.
-    let numbers = |name: &str| super::window::numbers(attributes, name, 1, weights.kernel.len(), 1).ok();
-    let conv = weights.flat(&numbers("strides")?, &numbers("dilations")?, &[]);
+    let list = |name: &str| numbers(attributes, name, 1, weights.kernel.len(), 1).ok();
+    let conv = weights.flat(&list("strides")?, &list("dilations")?, [0; 4]);
     let plan = ConvPlan::new(constants.cpu, conv, weight.raw());
     Some(Packed::Conv(Box::new(plan), weight.shape().clone()))
 }
@@ -69,7 +68,7 @@ impl Weights {
     }
 
     /// As a convolution of two dimensions; one of one dimension has a height of 1.
-    fn flat(&self, strides: &[usize], dilations: &[usize], pads: &[(usize, usize)]) -> Conv2d {
+    fn flat(&self, strides: &[usize], dilations: &[usize], pads: [usize; 4]) -> Conv2d {
         let two = |list: &[usize]| match *list {
             [width] => [1, width],
             [height, width] => [height, width],
@@ -82,23 +81,18 @@ impl Weights {
             kernel: two(&self.kernel),
             strides: two(strides),
             dilations: two(dilations),
-            pads: flat_pads(pads),
+            pads,
         }
     }
 }
 
-/// Above, left, below and right.
-fn flat_pads(pads: &[(usize, usize)]) -> [usize; 4] {
-    match *pads {
-        [(left, right)] => [0, left, 0, right],
-        [(top, bottom), (left, right)] => [top, left, bottom, right],
+/// Zeros above, left, below and right.
+fn flat_pads(window: &Window) -> [usize; 4] {
+    match *window.0 {
+        [width] => [0, width.before, 0, width.after],
+        [height, width] => [height.before, width.before, height.after, width.after],
         _ => [0; 4],
     }
-}
-
-fn groups(attributes: &Attributes) -> Result<usize, Fault> {
-    let groups = attributes.int("group")?.unwrap_or(1);
-    usize::try_from(groups).ok().filter(|&groups| groups > 0).ok_or_else(|| wrong("group", "it must be positive"))
 }
 
 fn conv(call: &mut Call<'_>) -> Result<Outputs, Fault> {
@@ -111,7 +105,7 @@ fn conv(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     if x.rank() != weight_shape.len() || !(3..=5).contains(&x.rank()) {
         return Err(Fault::Unsupported(format!("convolution of {:?} with {weight_shape:?}", x.shape())));
     }
-    let weights = Weights::of(&weight_shape, groups(call.attributes())?)?;
+    let weights = Weights::of(&weight_shape, groups(call.attributes(), "group")?)?;
     if weights.inputs != x.shape()[1] {
         let (shape, groups) = (x.shape(), weights.groups);
         return Err(Fault::Shape(format!("{shape:?} does not fit the weights {weight_shape:?} in {groups} groups")));
@@ -120,9 +114,10 @@ fn conv(call: &mut Call<'_>) -> Result<Outputs, Fault> {
         let bias = call.shape(2)?;
         return Err(Fault::Shape(format!("the bias {bias:?} does not fit {} channels", weights.outputs)));
     }
-    let window = Window::new(call.attributes(), &x.shape()[2..], &weights.kernel)?;
+    let kernel = kernel_shape(call.attributes(), weights.kernel.len(), Some(&weights.kernel))?;
+    let window = Window::new(call.attributes(), &x.shape()[2..], &kernel, false)?;
     let mut target = Shape::from_slice(&[x.shape()[0], weights.outputs]);
-    target.extend_from_slice(&window.output);
+    target.extend(window.output());
     let mut result = call.make(DataType::F32, target.clone())?;
     call.memory.check_work(&[result.len(), weights.taps()])?;
     if result.len() == 0 {
@@ -164,17 +159,17 @@ fn compute(
 ) -> Result<(), Fault> {
     let batch = x.shape()[0];
     if let &[_, _, depth, height, width] = &x.shape()[..] {
-        let three = |list: &[usize]| [list[0], list[1], list[2]];
+        let three = |of: fn(&Axis) -> usize| [of(&window.0[0]), of(&window.0[1]), of(&window.0[2])];
         let conv = Conv3d {
             inputs: weights.inputs,
             outputs: weights.outputs,
             groups: weights.groups,
-            kernel: three(&weights.kernel),
-            strides: three(&window.strides),
-            dilations: three(&window.dilations),
-            pads: [window.pads[0].0, window.pads[1].0, window.pads[2].0],
+            kernel: three(|axis| axis.kernel),
+            strides: three(|axis| axis.stride),
+            dilations: three(|axis| axis.dilation),
+            pads: three(|axis| axis.before),
         };
-        let (size, out) = ([depth, height, width], three(&window.output));
+        let (size, out) = ([depth, height, width], three(|axis| axis.output));
         conv_plain(call.cpu, &conv, call.floats(1)?, batch, x.raw(), size, result.raw_mut(), out, epilogue);
         return Ok(());
     }
@@ -183,13 +178,14 @@ fn compute(
         [width] => [1, width],
         _ => return Err(Fault::Unsupported(format!("convolution of {:?}", x.shape()))),
     };
-    let pads = flat_pads(&window.pads);
+    let pads = flat_pads(window);
     let plan = match call.packed {
         Some(Packed::Conv(plan, _)) => plan.padded(pads),
         _ => {
             let weight = call.expect(1, DataType::F32)?;
             call.memory.check(2 * weight.bytes())?;
-            let conv = weights.flat(&window.strides, &window.dilations, &window.pads);
+            let along = |of: fn(&Axis) -> usize| -> Shape { window.0.iter().map(of).collect() };
+            let conv = weights.flat(&along(|axis| axis.stride), &along(|axis| axis.dilation), pads);
             ConvPlan::new(call.cpu, conv, weight.raw())
         }
     };

@@ -1,0 +1,211 @@
+//! Products and convolutions of small integers, summed in 32 bits.
+
+mod convolution;
+
+use bytemuck::Pod;
+
+use super::{
+    Operator,
+    broadcast::{self, Operand},
+    call::{self, Call, Outputs},
+    op,
+    products::{self, Batches},
+};
+use crate::{
+    DataType, Fault,
+    shape::{self, Shape},
+    value::Value,
+};
+use convolution::convolution;
+
+pub(super) const TABLE: &[Operator] = &[
+    op("ConvInteger", 10, 2..=4, conv_integer),
+    op("MatMulInteger", 10, 2..=4, matmul_integer),
+    op("QLinearConv", 10, 8..=9, qlinear_conv),
+    op("QLinearMatMul", 10, 8..=8, qlinear_matmul),
+];
+
+fn matmul_integer(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+    let batches = Batches::new(&call.shape(0)?, &call.shape(1)?)?;
+    let a = centred(call, 0, 2, &batches.a, &per_row)?;
+    let b = centred(call, 1, 3, &batches.b, &per_column)?;
+    let sums = product(call, &batches, &a, &b)?;
+    call::one(sums.reshape(batches.target))
+}
+
+fn qlinear_matmul(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+    let batches = Batches::new(&call.shape(0)?, &call.shape(3)?)?;
+    let a = centred(call, 0, 2, &batches.a, &per_row)?;
+    let b = centred(call, 3, 5, &batches.b, &per_column)?;
+    let sums = product(call, &batches, &a, &b)?;
+    let full = batches.full();
+    let factor = ratio(call, [(1, &per_row), (4, &per_column), (6, &per_row)])?;
+    let zeros = small(call, 7)?;
+    let zeros = zeros.clone().reshape(per_row(zeros.shape()));
+    let result = requantized(call, &sums, &factor, &zeros, call.data_type(7)?, &full)?;
+    call::one(result.reshape(batches.target))
+}
+
+fn conv_integer(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+    call::one(convolution(call, 0, 1, 2, 3)?)
+}
+
+fn qlinear_conv(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+    let mut sums = convolution(call, 0, 3, 2, 5)?;
+    let full = sums.shape().clone();
+    let channels = full[1];
+    let positions: usize = full[2..].iter().product();
+    if call.has(8) {
+        let bias = call.expect(8, DataType::I32)?;
+        if bias.shape()[..] != [channels] {
+            return Err(Fault::Shape(format!("the bias {:?} does not fit {channels} channels", bias.shape())));
+        }
+        let rows = sums.raw_mut::<i32>().chunks_exact_mut(positions.max(1));
+        for (row, &bias) in rows.zip(bias.raw::<i32>().iter().cycle()) {
+            row.iter_mut().for_each(|sum| *sum = sum.wrapping_add(bias));
+        }
+    }
+    let spatial = full.len() - 2;
+    let channel = move |shape: &[usize]| per_channel(shape, spatial);
+    let factor = ratio(call, [(1, &channel), (4, &channel), (6, &channel)])?;
+    let zeros = small(call, 7)?;
+    let zeros = zeros.clone().reshape(channel(zeros.shape()));
+    call::one(requantized(call, &sums, &factor, &zeros, call.data_type(7)?, &full)?)
+}
+
+/// A list belongs to the rows of a matrix.
+fn per_row(shape: &[usize]) -> Shape {
+    match shape {
+        [rows] => Shape::from_slice(&[*rows, 1]),
+        other => other.into(),
+    }
+}
+
+/// A list belongs to the columns of a matrix.
+fn per_column(shape: &[usize]) -> Shape {
+    shape.into()
+}
+
+/// A list belongs to the channels in front of so many spatial dimensions.
+fn per_channel(shape: &[usize], spatial: usize) -> Shape {
+    let mut shape = Shape::from_slice(shape);
+    if shape.len() == 1 {
+        shape.extend(std::iter::repeat_n(1, spatial));
+    }
+    shape
+}
+
+/// An operand of bytes.
+fn small<'a>(call: &'a Call<'_>, input: usize) -> Result<&'a Value, Fault> {
+    let value = call.peek(input)?;
+    match value.data_type() {
+        DataType::U8 | DataType::I8 => Ok(value),
+        found => Err(Fault::Type { input, found }),
+    }
+}
+
+/// How a list of scales or zero points lies beside what it belongs to.
+type Aligned<'a> = dyn Fn(&[usize]) -> Shape + 'a;
+
+/// An operand in 32 bits less its zero point, which broadcasts to it in the shape that `aligned` gives it.
+fn centred(call: &Call<'_>, input: usize, zero: usize, sizes: &Shape, aligned: &Aligned<'_>) -> Result<Value, Fault> {
+    let value = small(call, input)?;
+    if call.has(zero) && call.data_type(zero)? != value.data_type() {
+        return Err(Fault::Type { input: zero, found: call.data_type(zero)? });
+    }
+    let mut result = call.make(DataType::I32, sizes.clone())?;
+    match value.data_type() {
+        DataType::U8 => centre::<u8>(call, value, zero, sizes, aligned, result.raw_mut())?,
+        _ => centre::<i8>(call, value, zero, sizes, aligned, result.raw_mut())?,
+    }
+    Ok(result)
+}
+
+fn centre<T: Pod + Into<i32>>(
+    call: &Call<'_>,
+    value: &Value,
+    zero: usize,
+    sizes: &Shape,
+    aligned: &Aligned<'_>,
+    out: &mut [i32],
+) -> Result<(), Fault> {
+    let value = Operand { shape: sizes, data: value.raw::<T>() };
+    if !call.has(zero) {
+        out.iter_mut().zip(value.data).for_each(|(out, &value)| *out = value.into());
+        return Ok(());
+    }
+    let zeros = small(call, zero)?;
+    let own = aligned(zeros.shape());
+    if shape::broadcast(sizes, &own)? != *sizes {
+        return Err(Fault::Shape(format!("zero points of shape {own:?} do not fit {sizes:?}")));
+    }
+    let zeros = Operand { shape: &own, data: zeros.raw::<T>() };
+    broadcast::zip(value, zeros, sizes, out, |value, zero| value.into() - zero.into());
+    Ok(())
+}
+
+fn product(call: &Call<'_>, batches: &Batches, a: &Value, b: &Value) -> Result<Value, Fault> {
+    let (m, n, k) = (batches.m, batches.n, batches.k);
+    let mut sums = call.make(DataType::I32, batches.full())?;
+    let count: usize = batches.outer.iter().product();
+    call.memory.check_work(&[count, m, n, k])?;
+    let (a, b) = (a.raw::<i32>(), b.raw::<i32>());
+    let out = sums.raw_mut::<i32>().chunks_exact_mut((m * n).max(1));
+    for (out, (at_a, at_b)) in out.zip(batches.pairs()) {
+        products::integers([m, n, k], &a[at_a * m * k..][..m * k], &b[at_b * k * n..][..k * n], out);
+    }
+    Ok(sums)
+}
+
+/// `first * second / third` of three scales, in the shapes that the functions give them.
+fn ratio(call: &Call<'_>, [a, b, c]: [(usize, &Aligned<'_>); 3]) -> Result<Value, Fault> {
+    let operand = |(input, aligned): (usize, &Aligned<'_>)| -> Result<(Shape, &[f32]), Fault> {
+        let floats = call.floats(input)?;
+        Ok((aligned(&call.shape(input)?), floats))
+    };
+    let (a, b, c) = (operand(a)?, operand(b)?, operand(c)?);
+    let product_shape = shape::broadcast(&a.0, &b.0)?;
+    let mut product = call.make(DataType::F32, product_shape.clone())?;
+    let (left, right) = (Operand { shape: &a.0, data: a.1 }, Operand { shape: &b.0, data: b.1 });
+    broadcast::zip(left, right, &product_shape, product.raw_mut::<f32>(), |a, b| a * b);
+    let target = shape::broadcast(&product_shape, &c.0)?;
+    let mut result = call.make(DataType::F32, target.clone())?;
+    let (left, right) = (Operand { shape: &product_shape, data: product.raw() }, Operand { shape: &c.0, data: c.1 });
+    broadcast::zip(left, right, &target, result.raw_mut::<f32>(), |product: f32, c| product / c);
+    Ok(result)
+}
+
+/// The sums times the factor, rounded to even, plus the zero point, saturated.
+fn requantized(
+    call: &Call<'_>,
+    sums: &Value,
+    factor: &Value,
+    zeros: &Value,
+    to: DataType,
+    full: &Shape,
+) -> Result<Value, Fault> {
+    for shape in [factor.shape(), zeros.shape()] {
+        if shape::broadcast(full, shape)? != *full {
+            return Err(Fault::Shape(format!("scales or zero points of shape {shape:?} do not fit {full:?}")));
+        }
+    }
+    let mut result = call.make(to, full.clone())?;
+    let sums = Operand { shape: full, data: sums.raw::<i32>() };
+    let factor = Operand { shape: factor.shape(), data: factor.raw::<f32>() };
+    let scaled = |sum: i32, factor: f32| (sum as f32 * factor).round_ties_even() as i64;
+    match to {
+        DataType::U8 => {
+            let zeros = Operand { shape: zeros.shape(), data: zeros.raw::<u8>() };
+            broadcast::zip3(sums, factor, zeros, full, result.raw_mut::<u8>(), |sum, factor, zero| {
+                scaled(sum, factor).saturating_add(zero.into()).clamp(0, 255) as u8
+            });
+        }
+        _ => {
+            let zeros = Operand { shape: zeros.shape(), data: zeros.raw::<i8>() };
+            broadcast::zip3(sums, factor, zeros, full, result.raw_mut::<i8>(), |sum, factor, zero| {
+                scaled(sum, factor).saturating_add(zero.into()).clamp(-128, 127) as i8
+            });
+        }
+    }
+    Ok(result)
+}
