@@ -41,7 +41,7 @@ pub(crate) use control::Control;
 use crate::{
     DataType, Fault,
     graph::{Body, Node},
-    kernels::{conv::ConvPlan, cpu::Cpu, gemm::PackedB},
+    kernels::{conv::ConvPlan, cpu::Cpu, gemm::PackedB, int8::PackedInt8},
     memory::Memory,
     value::Value,
 };
@@ -81,6 +81,8 @@ pub(crate) enum Packed {
     Matrix(PackedB),
     /// The weights of a convolution, and their shape.
     Conv(Box<ConvPlan>, crate::shape::Shape),
+    /// The right-hand matrix of a product of small integers.
+    Int8(Box<PackedInt8>),
 }
 
 impl fmt::Debug for Packed {
@@ -94,6 +96,7 @@ impl Packed {
         match self {
             Packed::Matrix(matrix) => matrix.bytes() as u64,
             Packed::Conv(plan, _) => plan.bytes() as u64,
+            Packed::Int8(matrix) => matrix.bytes() as u64,
         }
     }
 }

@@ -5,7 +5,7 @@ mod convolution;
 use bytemuck::Pod;
 
 use super::{
-    Operator,
+    Constants, Operator, Packed,
     broadcast::{self, Operand},
     call::{self, Call, Outputs},
     op,
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     DataType, Fault,
+    kernels::int8::{self, Bytes, Int8Ref, PackedInt8, ZeroPoint},
     shape::{self, Shape},
     value::Value,
 };
@@ -20,12 +21,86 @@ use convolution::convolution;
 
 pub(super) const TABLE: &[Operator] = &[
     op("ConvInteger", 10, 2..=4, conv_integer),
-    op("MatMulInteger", 10, 2..=4, matmul_integer),
+    op("MatMulInteger", 10, 2..=4, matmul_integer).packs(1, pack),
     op("QLinearConv", 10, 8..=9, qlinear_conv),
     op("QLinearMatMul", 10, 8..=8, qlinear_matmul),
 ];
 
+/// Columns from which on weights are packed.
+const MIN_COLUMNS: usize = 16;
+
+/// A constant matrix on the right, with its zero points.
+fn pack(constants: &Constants<'_>) -> Option<Packed> {
+    let weight = constants.values.get(1).copied().flatten()?;
+    let &[k, n] = &weight.shape()[..] else {
+        return None;
+    };
+    let zeros = match constants.node.inputs.get(3).copied().flatten() {
+        None => vec![0],
+        Some(_) => constants.values.get(3).copied().flatten()?.to_integers().ok()?.iter().map(|&zero| zero as i32).collect(),
+    };
+    let zeros = match zeros.as_slice() {
+        [zero] => ZeroPoint::One(*zero),
+        zeros if zeros.len() == n => ZeroPoint::PerColumn(zeros),
+        _ => return None,
+    };
+    // Panels are as wide as a tile: a few columns would take many times their size.
+    if k == 0 || n < MIN_COLUMNS {
+        return None;
+    }
+    let bytes = bytes_of(weight)?;
+    Some(Packed::Int8(Box::new(int8::pack_int8(constants.cpu, bytes, k, n, n, 1, zeros))))
+}
+
+fn bytes_of(value: &Value) -> Option<Bytes<'_>> {
+    match value.data_type() {
+        DataType::U8 => Some(Bytes::Unsigned(value.raw())),
+        DataType::I8 => Some(Bytes::Signed(value.raw())),
+        _ => None,
+    }
+}
+
+/// A product with weights that were packed at load.
+fn packed_matmul(call: &Call<'_>, weight: &PackedInt8) -> Result<Value, Fault> {
+    let a = small(call, 0)?;
+    let (k, n) = (weight.k(), weight.n());
+    if a.shape().last() != Some(&k) {
+        return Err(Fault::Shape(format!("{:?} and [{k}, {n}] cannot be multiplied", a.shape())));
+    }
+    let mut target = a.shape().clone();
+    let m = target[..target.len() - 1].iter().product();
+    target.pop();
+    target.push(n);
+    let mut sums = call.make(DataType::I32, target)?;
+    call.memory.check_work(&[m, n, k])?;
+    let data = bytes_of(a).ok_or(Fault::Type { input: 0, found: a.data_type() })?;
+    let mut scratch = call.scratch(int8::gemm_int8_scratch(call.cpu, m, n, k))?;
+    let zeros = if call.has(2) { small(call, 2)?.to_integers()? } else { vec![0] };
+    let out = sums.raw_mut::<i32>();
+    match zeros.as_slice() {
+        [zero] => {
+            let left = Int8Ref { data, row_stride: k, zero: *zero as i32 };
+            int8::gemm_int8(call.cpu, m, n, k, left, weight, out, n, scratch.slice_mut());
+        }
+        zeros if zeros.len() == m => {
+            for (row, &zero) in zeros.iter().enumerate() {
+                let data = match data {
+                    Bytes::Signed(data) => Bytes::Signed(&data[row * k..][..k]),
+                    Bytes::Unsigned(data) => Bytes::Unsigned(&data[row * k..][..k]),
+                };
+                let (left, out) = (Int8Ref { data, row_stride: k, zero: zero as i32 }, &mut out[row * n..][..n]);
+                int8::gemm_int8(call.cpu, 1, n, k, left, weight, out, n, scratch.slice_mut());
+            }
+        }
+        zeros => return Err(Fault::Shape(format!("{} zero points for {m} rows", zeros.len()))),
+    }
+    Ok(sums)
+}
+
 fn matmul_integer(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+    if let Some(Packed::Int8(weight)) = call.packed {
+        return call::one(packed_matmul(call, weight)?);
+    }
     let batches = Batches::new(&call.shape(0)?, &call.shape(1)?)?;
     let a = centred(call, 0, 2, &batches.a, &per_row)?;
     let b = centred(call, 1, 3, &batches.b, &per_column)?;
