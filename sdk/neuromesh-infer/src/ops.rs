@@ -3,17 +3,24 @@
 //! An operator's function checks its operands completely, charges the memory of its result and the work it takes, and only
 //! then computes. Whoever adds one adds a line to its family's table, and its cases to `tests/make_fixtures.py`.
 
+mod accumulate;
+mod bits;
 mod broadcast;
 mod call;
 mod cast;
 mod compare;
 mod control;
-
 mod index;
 mod make;
 pub(crate) mod movement;
+mod number;
+mod optional;
+mod pad;
+mod rearrange;
+mod scatter;
+mod select;
 mod shape;
-
+mod sort;
 
 use std::ops::RangeInclusive;
 
@@ -82,14 +89,20 @@ impl Operator {
 
 /// The operators of each family: whoever adds one adds a line to the table at the head of its file.
 const FAMILIES: &[&[Operator]] = &[
+    accumulate::TABLE,
+    bits::TABLE,
     cast::TABLE,
     compare::TABLE,
     control::TABLE,
-
     index::TABLE,
     make::TABLE,
+    optional::TABLE,
+    pad::TABLE,
+    rearrange::TABLE,
+    scatter::TABLE,
+    select::TABLE,
     shape::TABLE,
-
+    sort::TABLE,
 ];
 
 /// Halves as single precision.
