@@ -10,13 +10,20 @@ mod call;
 mod cast;
 mod compare;
 mod control;
+mod detection;
+mod einsum;
+mod grid;
 mod index;
 mod make;
 pub(crate) mod movement;
+mod ngrams;
 mod number;
 mod optional;
 mod pad;
+mod random;
 mod rearrange;
+mod resize;
+mod roi;
 mod scatter;
 mod select;
 mod shape;
@@ -94,11 +101,18 @@ const FAMILIES: &[&[Operator]] = &[
     cast::TABLE,
     compare::TABLE,
     control::TABLE,
+    detection::TABLE,
+    einsum::TABLE,
+    grid::TABLE,
     index::TABLE,
     make::TABLE,
+    ngrams::TABLE,
     optional::TABLE,
     pad::TABLE,
+    random::TABLE,
     rearrange::TABLE,
+    resize::TABLE,
+    roi::TABLE,
     scatter::TABLE,
     select::TABLE,
     shape::TABLE,
