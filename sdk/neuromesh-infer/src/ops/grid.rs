@@ -128,7 +128,9 @@ impl Sampler<'_> {
             let length = size as f32;
             let at = if self.aligned { (at + 1.0) / 2.0 * (length - 1.0) } else { ((at + 1.0) * length - 1.0) / 2.0 };
             let at = if self.mode == Mode::Nearest { at.round_ties_even() } else { at };
+            // Cubic curves go on beyond the border, through elements that are each found by the padding.
             let at = match self.padding {
+                _ if self.mode == Mode::Cubic => at,
                 Padding::Zeros => at,
                 Padding::Border => at.clamp(0.0, length - 1.0),
                 Padding::Reflection => self.reflected(at, length),

@@ -33,10 +33,10 @@ fn vectorize(call: &mut Call<'_>) -> Result<Outputs, Fault> {
         Some(&last) => shape::size(last).ok().and_then(|last| last.checked_add(1)),
         None => Some(0),
     };
-    let width = width.ok_or_else(|| wrong("ngram_indexes", "it is negative or too large"))?;
-    let weights = attributes.floats("weights")?.unwrap_or_default();
-    if !weights.is_empty() && weights.len() < width {
-        return Err(wrong("weights", "there are fewer than columns"));
+    let width = width.ok_or_else(|| wrong("ngram_indexes", "it is too large"))?;
+    let given = attributes.floats("weights")?.unwrap_or_default();
+    if !given.is_empty() && given.len() != known.columns.len() {
+        return Err(wrong("weights", "one is expected for each of ngram_indexes"));
     }
     let weigh: fn(f32, f32) -> f32 = match attributes.text("mode")? {
         Some("TF") => |count, _| count,
@@ -50,14 +50,16 @@ fn vectorize(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let mut result = call.make(DataType::F32, target)?;
     result.fill(0.0);
     if result.len() > 0 && length > 0 {
+        let mut weights = call.make(DataType::F32, Shape::from_slice(&[width]))?;
+        weights.fill(1.0);
+        let weights = weights.raw_mut::<f32>();
+        known.columns.iter().zip(given).for_each(|(&column, &weight)| weights[column as usize] = weight);
         let (gaps, longest) = (known.gaps.min(length), known.longest.min(length));
         call.memory.check_work(&[rows, length, gaps, longest, longest])?;
         let tokens = call.integers(0)?;
         for (row, counts) in tokens.chunks_exact(length).zip(result.raw_mut::<f32>().chunks_exact_mut(width)) {
             known.count(row, |column| counts[column] += 1.0);
-            for (column, count) in counts.iter_mut().enumerate() {
-                *count = weigh(*count, weights.get(column).copied().unwrap_or(1.0));
-            }
+            counts.iter_mut().zip(&*weights).for_each(|(count, &weight)| *count = weigh(*count, weight));
         }
     }
     call::one(result)

@@ -56,7 +56,7 @@ fn resize(call: &mut Call<'_>) -> Result<Outputs, Fault> {
         _ if data_type == DataType::Bool => return Err(Fault::Type { input: 0, found: data_type }),
         _ => {
             let result = weighted(call, cast::convert(call.memory, value, DataType::F32)?, &axes, &rules)?;
-            narrow(call, result, data_type)?
+            narrow(call, result, data_type, rules.antialias)?
         }
     };
     extrapolate(call, &mut result, &axes, &rules)?;
@@ -118,8 +118,9 @@ fn blend(from: &[f32], taps: &Taps, inner: usize, to: &mut [f32]) {
     }
 }
 
-/// Floats in the operand's type; integers are cut off after the point and kept within their range.
-fn narrow(call: &Call<'_>, value: Value, data_type: DataType) -> Result<Value, Fault> {
+/// Floats in the operand's type; integers are kept within their range. ONNX does not say how they are rounded: as in ONNX
+/// Runtime, what was smoothed is rounded and everything else cut off after the point.
+fn narrow(call: &Call<'_>, value: Value, data_type: DataType, rounds: bool) -> Result<Value, Fault> {
     let (least, most) = match data_type {
         DataType::I8 => (i8::MIN.into(), i8::MAX.into()),
         DataType::U8 => (0, u8::MAX.into()),
@@ -128,7 +129,8 @@ fn narrow(call: &Call<'_>, value: Value, data_type: DataType) -> Result<Value, F
         _ => return cast::convert(call.memory, value, data_type),
     };
     let mut result = call.make(data_type, value.shape().clone())?;
-    result.write_integers(value.raw::<f32>().iter().map(|&element| (element as i64).clamp(least, most)));
+    let whole = |&element: &f32| if rounds { element.round() } else { element } as i64;
+    result.write_integers(value.raw::<f32>().iter().map(|element| whole(element).clamp(least, most)));
     Ok(result)
 }
 

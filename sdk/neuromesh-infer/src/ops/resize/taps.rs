@@ -3,6 +3,9 @@
 use super::{super::call::Call, Axis, Mode};
 use crate::{Fault, attribute::wrong, memory::Memory};
 
+/// How far a coordinate may be from the middle between two elements and still count as that, as in ONNX Runtime.
+const ROUGHLY: f32 = 1e-6;
+
 /// The attributes that say how coordinates and weights are found.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
@@ -10,7 +13,7 @@ pub(super) struct Rules {
     transform: Transform,
     rounding: Rounding,
     cubic: f32,
-    antialias: bool,
+    pub antialias: bool,
     exclude_outside: bool,
     pub extrapolation: f32,
 }
@@ -99,8 +102,8 @@ impl Rules {
             let at = self.source(axis, place);
             let (floor, part) = (at.floor(), at - at.floor());
             let up = match self.rounding {
-                Rounding::PreferFloor => part > 0.5,
-                Rounding::PreferCeil => part >= 0.5,
+                Rounding::PreferFloor => part - 0.5 > ROUGHLY,
+                Rounding::PreferCeil => part - 0.5 >= -ROUGHLY,
                 Rounding::Floor => false,
                 Rounding::Ceil => part > 0.0,
                 Rounding::ByScale => part > 0.0 && axis.scale < 1.0,
@@ -169,7 +172,7 @@ impl Rules {
             Transform::CropAndResize => {
                 let (start, end) = axis.part;
                 match axis.length > 1 {
-                    true => start * last + x * (end - start) * last / (axis.extent - 1.0),
+                    true => start * last + x * (end - start) * last / (axis.length as f32 - 1.0),
                     false => 0.5 * (start + end) * last,
                 }
             }
