@@ -3,7 +3,9 @@
 //! An operator's function checks its operands completely, charges the memory of its result and the work it takes, and only
 //! then computes. Whoever adds one adds a line to its family's table, and its cases to `tests/make_fixtures.py`.
 
+mod accumulate;
 mod attention;
+mod bits;
 mod broadcast;
 mod call;
 mod cast;
@@ -11,28 +13,40 @@ mod compare;
 mod control;
 mod conv;
 mod deform;
+mod detection;
+mod einsum;
 mod elementwise;
-
+mod grid;
 mod index;
 mod loss;
 mod make;
 mod matrix;
 pub(crate) mod movement;
+mod ngrams;
 mod normalize;
+mod number;
+mod optional;
+mod pad;
 mod pool;
 mod products;
 mod qlinear;
 mod quantize;
+mod random;
+mod rearrange;
 mod recurrent;
 mod reduce;
+mod resize;
+mod roi;
+mod scatter;
+mod select;
 mod shape;
 mod signal;
+mod sort;
 mod statistics;
 mod sums;
 mod transpose_conv;
 mod unary;
 mod window;
-
 use std::{fmt, ops::RangeInclusive};
 
 pub(crate) use call::{Call, Outputs};
@@ -154,26 +168,40 @@ impl Operator {
 
 /// The operators of each family: whoever adds one adds a line to the table at the head of its file.
 const FAMILIES: &[&[Operator]] = &[
+    accumulate::TABLE,
     attention::TABLE,
+    bits::TABLE,
     cast::TABLE,
     compare::TABLE,
     control::TABLE,
     conv::TABLE,
     deform::TABLE,
+    detection::TABLE,
+    einsum::TABLE,
     elementwise::TABLE,
-
+    grid::TABLE,
     index::TABLE,
     loss::TABLE,
     make::TABLE,
     matrix::TABLE,
+    ngrams::TABLE,
     normalize::TABLE,
+    optional::TABLE,
+    pad::TABLE,
     pool::TABLE,
     qlinear::TABLE,
     quantize::TABLE,
+    random::TABLE,
+    rearrange::TABLE,
     recurrent::TABLE,
     reduce::TABLE,
+    resize::TABLE,
+    roi::TABLE,
+    scatter::TABLE,
+    select::TABLE,
     shape::TABLE,
     signal::TABLE,
+    sort::TABLE,
     statistics::TABLE,
     transpose_conv::TABLE,
     unary::TABLE,

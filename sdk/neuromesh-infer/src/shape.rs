@@ -45,6 +45,16 @@ pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize, Fault> {
     }
 }
 
+/// ONNX's index, negative from the end, as a position below `size`.
+pub(crate) fn position(index: i64, size: usize) -> Result<usize, Fault> {
+    let signed = size as i64;
+    match index {
+        i if (0..signed).contains(&i) => Ok(i as usize),
+        i if (-signed..0).contains(&i) => Ok((i + signed) as usize),
+        i => Err(Fault::Value(format!("index {i} is outside of a dimension of {size}"))),
+    }
+}
+
 /// Several axes, each named once, in ascending order.
 pub(crate) fn axes(list: &[i64], rank: usize) -> Result<Vec<usize>, Fault> {
     if list.len() > rank {

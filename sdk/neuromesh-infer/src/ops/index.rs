@@ -44,7 +44,7 @@ fn gather(call: &mut Call<'_>) -> Result<Outputs, Fault> {
 }
 
 /// In each block of `size` rows of `inner` elements, the rows at these positions.
-fn pick<T: Pod>(from: &[T], size: usize, inner: usize, positions: &[i64], to: &mut [T]) {
+pub(crate) fn pick<T: Pod>(from: &[T], size: usize, inner: usize, positions: &[i64], to: &mut [T]) {
     if to.is_empty() {
         return;
     }

@@ -153,7 +153,7 @@ fn transpose<T: Pod>(from: &[T], step: isize, to: &mut [T], pitch: usize, rows: 
 }
 
 /// Calls `visit(index, offset)` for each position of `shape`, row by row.
-fn walk(shape: &[usize], steps: &[isize], start: isize, mut visit: impl FnMut(&[usize], isize)) {
+pub(crate) fn walk(shape: &[usize], steps: &[isize], start: isize, mut visit: impl FnMut(&[usize], isize)) {
     let mut index = Shape::from_elem(0, shape.len());
     let mut at = start;
     for _ in 0..shape.iter().product() {
