@@ -30,7 +30,9 @@ fn identity(call: &mut Call<'_>) -> Result<Outputs, Fault> {
 
 /// At inference nothing is dropped.
 fn dropout(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    if call.has(2) && call.bools(2)?.iter().any(|&training| training != 0) {
+    // What is drawn in training is nobody's to compare; nothing drawn is nothing dropped.
+    let training = call.has(2) && call.bools(2)?.iter().any(|&training| training != 0);
+    if training && (!call.has(1) || call.number(1)? != 0.0) {
         return Err(Fault::Unsupported("Dropout in training mode".into()));
     }
     let value = call.take(0)?;

@@ -4,5 +4,6 @@ mod allocation;
 mod conformance;
 mod hostile;
 mod models;
+mod reference;
 mod rewrites;
 mod runs;

@@ -5,14 +5,18 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use neuromesh_infer::conformance;
 
-/// A file of a model that `make models` has put into the cache.
-pub fn model_file(model: &str, file: &str) -> Bytes {
+/// Where the set-up keeps what it made.
+pub fn cache() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set"));
-    let cache = std::env::var_os("NEUROMESH_CACHE").map(PathBuf::from).unwrap_or_else(|| {
+    std::env::var_os("NEUROMESH_CACHE").map(PathBuf::from).unwrap_or_else(|| {
         let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).unwrap_or_else(|| home().join(".cache"));
         base.join("neuromesh")
-    });
-    let path = cache.join("models").join(model).join(file);
+    })
+}
+
+/// A file of a model that `make models` has put into the cache.
+pub fn model_file(model: &str, file: &str) -> Bytes {
+    let path = cache().join("models").join(model).join(file);
     let bytes = std::fs::read(&path).unwrap_or_else(|error| {
         panic!("{} cannot be read ({error}): run `make models` first", path.display());
     });

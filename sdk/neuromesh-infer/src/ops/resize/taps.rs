@@ -27,6 +27,8 @@ enum Transform {
     AlignCorners,
     Asymmetric,
     CropAndResize,
+    /// `tf_half_pixel_for_nn`, which only operator set 11 has.
+    HalfPixelCorner,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,7 @@ impl Rules {
             "align_corners" => Transform::AlignCorners,
             "asymmetric" => Transform::Asymmetric,
             "tf_crop_and_resize" => Transform::CropAndResize,
+            "tf_half_pixel_for_nn" if call.opset() < 13 => Transform::HalfPixelCorner,
             _ => return Err(unknown("coordinate_transformation_mode")),
         };
         let rounding = match attributes.text("nearest_mode")?.unwrap_or("round_prefer_floor") {
@@ -160,6 +163,7 @@ impl Rules {
         let half_pixel = || (x + 0.5) / axis.scale - 0.5;
         match self.transform {
             Transform::HalfPixel => half_pixel(),
+            Transform::HalfPixelCorner => (x + 0.5) / axis.scale,
             Transform::HalfPixelSymmetric => {
                 let adjustment = axis.length as f32 / axis.extent;
                 axis.size as f32 / 2.0 * (1.0 - adjustment) + half_pixel()
