@@ -13,6 +13,8 @@ mod control;
 mod detection;
 mod einsum;
 mod grid;
+#[cfg(test)]
+mod hostile;
 mod index;
 mod make;
 pub(crate) mod movement;
