@@ -17,6 +17,8 @@ mod detection;
 mod einsum;
 mod elementwise;
 mod grid;
+#[cfg(test)]
+mod hostile;
 mod index;
 mod loss;
 mod make;

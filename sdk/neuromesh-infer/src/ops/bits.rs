@@ -18,26 +18,38 @@ pub(super) const TABLE: &[Operator] = &[
     op("IsNaN", 9, 1..=1, is_nan),
 ];
 
+#[derive(Clone, Copy)]
+enum Gate {
+    And,
+    Or,
+    Xor,
+}
+
 fn and(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    combine(call, |a, b| a & b)
+    combine(call, Gate::And)
 }
 
 fn or(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    combine(call, |a, b| a | b)
+    combine(call, Gate::Or)
 }
 
 fn xor(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    combine(call, |a, b| a ^ b)
+    combine(call, Gate::Xor)
 }
 
-fn combine(call: &mut Call<'_>, f: fn(u64, u64) -> u64) -> Result<Outputs, Fault> {
+fn combine(call: &mut Call<'_>, gate: Gate) -> Result<Outputs, Fault> {
     let data_type = integer_type(call)?;
     let (a, b) = (call.peek(0)?, call.peek(1)?);
     let target = shape::broadcast(a.shape(), b.shape())?;
     let mut result = call.make(data_type, target.clone())?;
     by_size!(data_type, T => {
-        let (a, b) = (Operand { shape: a.shape(), data: a.raw::<T>() }, Operand { shape: b.shape(), data: b.raw::<T>() });
-        broadcast::zip(a, b, &target, result.raw_mut::<T>(), |a, b| f(a.into(), b.into()) as T);
+        let f: fn(T, T) -> T = match gate {
+            Gate::And => |a, b| a & b,
+            Gate::Or => |a, b| a | b,
+            Gate::Xor => |a, b| a ^ b,
+        };
+        let (a, b) = (Operand { shape: a.shape(), data: a.raw() }, Operand { shape: b.shape(), data: b.raw() });
+        broadcast::zip(a, b, &target, result.raw_mut(), f);
     });
     call::one(result)
 }
