@@ -150,7 +150,9 @@ fn compare_run(model: &Arc<Model>, case: &Fixture) -> Result<f32, String> {
     let tolerance = case.tolerance.unwrap_or(TOLERANCE);
     outputs.iter().zip(&case.outputs).try_fold(0f32, |worst, ((name, found), (expected_name, expected))| {
         match name == expected_name {
-            true => Ok(worst.max(difference(found, expected, tolerance).map_err(|reason| format!("{name}: {reason}"))?)),
+            true => {
+                Ok(worst.max(difference(found, expected, tolerance).map_err(|reason| format!("{name}: {reason}"))?))
+            }
             false => Err(format!("output {name:?} instead of {expected_name:?}")),
         }
     })

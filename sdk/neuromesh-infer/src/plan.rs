@@ -153,9 +153,8 @@ pub(crate) fn fold_constants(graph: &mut Graph, limits: &Limits, cpu: &Cpu) -> R
     };
     let memory = Memory::new(&bounds, weights);
     let overridable: BTreeSet<ValueId> = graph.inputs.iter().map(|(id, _)| *id).collect();
-    let is_constant = |constants: &BTreeMap<ValueId, Value>, id: &ValueId| {
-        constants.contains_key(id) && !overridable.contains(id)
-    };
+    let is_constant =
+        |constants: &BTreeMap<ValueId, Value>, id: &ValueId| constants.contains_key(id) && !overridable.contains(id);
     let mut steps = 0;
     let mut kept = Vec::with_capacity(graph.nodes.len());
     for mut node in std::mem::take(&mut graph.nodes) {

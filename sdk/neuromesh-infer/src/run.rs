@@ -127,7 +127,8 @@ impl Run {
         let frame = self.frames.last_mut().expect("the step's own frame");
         let mut inputs = frame.operands(step);
         if let Kind::Control(control) = step.node.op.kind() {
-            let captured = inputs.split_off(inputs.len() - step.bodies.iter().map(|body| body.captured.len()).sum::<usize>());
+            let captured =
+                inputs.split_off(inputs.len() - step.bodies.iter().map(|body| body.captured.len()).sum::<usize>());
             let begun = Turns::begin(control, step, inputs, captured, &self.memory);
             let begun = begun.map_err(|fault| RunError::new(&step.node.name, step.node.op.name(), fault))?;
             return self.go_on(begun);

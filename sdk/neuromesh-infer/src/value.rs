@@ -95,24 +95,6 @@ impl Value {
         self
     }
 
-    /// The same bits under a type of the same size.
-    pub fn retyped(mut self, data_type: DataType) -> Self {
-        debug_assert_eq!(data_type.size(), self.data_type.size());
-        self.data_type = data_type;
-        self
-    }
-
-    /// A tensor from outside, whose shape and data agree.
-    pub fn from_tensor(tensor: &Tensor) -> Self {
-        let mut value = Self::new(
-            tensor.data.data_type(),
-            Shape::from(&tensor.shape[..]),
-            Buffer::zeroed(tensor.data.len() * tensor.data.data_type().size()),
-        );
-        value.write(&tensor.data);
-        value
-    }
-
     /// Copies data of the same type and size in.
     pub fn write(&mut self, data: &Data) {
         match data {

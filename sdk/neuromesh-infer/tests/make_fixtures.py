@@ -609,4 +609,5 @@ def main():
     magika(models / "magika")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -24,7 +24,8 @@ fn main() -> anyhow::Result<()> {
         }
         machines.push(("3-threads".into(), Cpu { threads: Threads::new(3), ..Cpu::new(Numerics::Exact) }));
         for (engine, cpu) in machines {
-            let hash = conformance::digest(model.clone(), &fixtures, &cpu).map_err(|reason| anyhow!("{name}: {reason}"))?;
+            let hash =
+                conformance::digest(model.clone(), &fixtures, &cpu).map_err(|reason| anyhow!("{name}: {reason}"))?;
             println!("{name} native-{} {hash:016x}", engine.to_lowercase());
         }
     }

@@ -73,9 +73,7 @@ impl File<'_> {
         let value = self.weights.decode(proto)?;
         self.held += value.bytes();
         match self.held {
-            needed if needed > self.limits.memory => {
-                Err(LoadError::TooLarge { needed, limit: self.limits.memory })
-            }
+            needed if needed > self.limits.memory => Err(LoadError::TooLarge { needed, limit: self.limits.memory }),
             _ => Ok(value),
         }
     }

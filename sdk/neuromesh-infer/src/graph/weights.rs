@@ -99,9 +99,7 @@ fn from_fields(data_type: DataType, proto: &TensorProto, elements: usize) -> Res
         DataType::F32 => Buffer::from_slice(&proto.float_data),
         DataType::I64 => Buffer::from_slice(&proto.int64_data),
         DataType::I32 => Buffer::from_slice(small),
-        DataType::F16 => {
-            Buffer::from_slice(&small.iter().map(|&bits| f16::from_bits(bits as u16)).collect::<Vec<_>>())
-        }
+        DataType::F16 => Buffer::from_slice(&small.iter().map(|&bits| f16::from_bits(bits as u16)).collect::<Vec<_>>()),
         DataType::Bool => Buffer::from_slice(&small.iter().map(|&value| u8::from(value != 0)).collect::<Vec<_>>()),
         DataType::U8 | DataType::I8 => Buffer::from_slice(&small.iter().map(|&value| value as u8).collect::<Vec<_>>()),
     })

@@ -169,7 +169,7 @@ pub fn gemm_with(
     check(cpu, m, n, k, &a, &b, c.len(), ldc, epilogue);
     let plan = block::Plan::new(cpu, m, n, k, &a, &b);
     assert!(scratch.len() >= plan.scratch(), "the scratch of a matrix product is too small");
-    Job { cpu, m, n, k, a, b, c: SyncPointer::new(c), ldc, epilogue, plan }.run(scratch);
+    Job { cpu, n, k, a, b, c: SyncPointer::new(c), ldc, epilogue, plan }.run(scratch);
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -83,9 +83,6 @@ pub(crate) trait Dot: Copy {
     /// Sums of nothing.
     fn zero() -> Self;
     /// # Safety
-    /// [`Dot::LANES`] numbers can be read at `from`, whatever its alignment.
-    unsafe fn load(from: *const i32) -> Self;
-    /// # Safety
     /// [`Dot::LANES`] numbers can be written at `to`, whatever its alignment.
     unsafe fn store(self, to: *mut i32);
     /// Reads `GROUP` weights for lane 0, then for lane 1, and so on.

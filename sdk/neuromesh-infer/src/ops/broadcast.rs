@@ -1,6 +1,5 @@
 //! Element-wise loops with broadcasting, for what is not worth a kernel: integers, booleans, choices.
 
-use super::movement::Steps;
 use crate::shape::{Shape, broadcast_strides};
 
 /// A row-major operand.
@@ -80,9 +79,4 @@ fn rows<R, const N: usize>(
             index[axis] = 0;
         }
     }
-}
-
-/// Strides as signed steps.
-pub(crate) fn steps(strides: &[usize]) -> Steps {
-    strides.iter().map(|&stride| stride as isize).collect()
 }

@@ -2,14 +2,8 @@
 
 use super::Packed;
 use crate::{
-    DataType, Fault,
-    attribute::Attributes,
-    buffer::Buffer,
-    graph::Node,
-    kernels::cpu::Cpu,
-    memory::Memory,
-    shape::Shape,
-    value::Value,
+    DataType, Fault, attribute::Attributes, buffer::Buffer, graph::Node, kernels::cpu::Cpu, memory::Memory,
+    shape::Shape, value::Value,
 };
 
 /// The results of an operator, in order; those that nobody uses may be left out at the end.

@@ -132,7 +132,8 @@ fn conv(call: &mut Call<'_>) -> Result<Outputs, Fault> {
         false => None,
     };
     // A summand of another shape is repeated, after which the activation comes.
-    let fits = residual.as_ref().is_none_or(|residual| *residual.shape() == target && residual.data_type() == DataType::F32);
+    let fits =
+        residual.as_ref().is_none_or(|residual| *residual.shape() == target && residual.data_type() == DataType::F32);
     {
         let epilogue = ConvEpilogue {
             bias: call.optional_floats(2)?,

@@ -123,7 +123,8 @@ fn integer_power(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     };
     let mut result = call.make(data_type, shape.clone())?;
     let mut powers = vec![0; result.len()];
-    let (a, b) = (Operand { shape: &base_shape, data: &base[..] }, Operand { shape: &exponent_shape, data: &exponents[..] });
+    let (a, b) =
+        (Operand { shape: &base_shape, data: &base[..] }, Operand { shape: &exponent_shape, data: &exponents[..] });
     broadcast::zip(a, b, &shape, &mut powers, power);
     result.write_integers(powers.into_iter());
     call::one(result)

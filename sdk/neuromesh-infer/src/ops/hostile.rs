@@ -32,7 +32,7 @@ fn run(
     };
     let memory = Memory::new(&Limits { memory: 1 << 20, work: 1 << 20, ..Limits::default() }, 0);
     let inputs = inputs.iter().map(|&value| Some(value.clone())).collect();
-    plan::execute(&node, inputs, &memory, &Cpu::new(Numerics::Exact))
+    plan::execute(&node, inputs, None, &memory, &Cpu::new(Numerics::Exact))
 }
 
 fn f(shape: &[usize]) -> Value {

@@ -48,7 +48,8 @@ pub(crate) fn pick<T: Pod>(from: &[T], size: usize, inner: usize, positions: &[i
     if to.is_empty() {
         return;
     }
-    let rows = from.chunks_exact(size * inner).flat_map(|block| positions.iter().map(|&at| &block[at as usize * inner..]));
+    let rows =
+        from.chunks_exact(size * inner).flat_map(|block| positions.iter().map(|&at| &block[at as usize * inner..]));
     for (to, from) in to.chunks_exact_mut(inner).zip(rows) {
         to.copy_from_slice(&from[..inner]);
     }

@@ -78,7 +78,7 @@ fn product(call: &mut Call<'_>, epilogue: Epilogue<'_>) -> Result<Value, Fault> 
     let alone = batches.b[..b_rank - 2].iter().all(|&size| size == 1) && b_rank <= a_rank;
     if alone {
         // One matrix on the right: the batch is just more rows.
-        m = if k == 0 { batches.a[..a_rank - 1].iter().product() } else { a_data.len() / k };
+        m = batches.a[..a_rank - 1].iter().product();
     }
     if m * n > 0 {
         let pairs = batches.pairs().take(if alone { 1 } else { usize::MAX });

@@ -133,7 +133,9 @@ fn copy<T: Pod>(from: &[T], start: isize, steps: &[isize], shape: &[usize], to: 
         match step {
             1 => row.copy_from_slice(&from[at as usize..at as usize + length]),
             0 => row.fill(from[at as usize]),
-            step => row.iter_mut().enumerate().for_each(|(index, to)| *to = from[(at + index as isize * step) as usize]),
+            step => {
+                row.iter_mut().enumerate().for_each(|(index, to)| *to = from[(at + index as isize * step) as usize])
+            }
         }
     });
 }

@@ -111,7 +111,7 @@ pub(crate) struct Batches {
 
 impl Batches {
     pub fn new(a: &[usize], b: &[usize]) -> Result<Self, Fault> {
-        let refuse = || Fault::Shape(format!("{a:?} and {b:?} cannot be multiplied"));
+        let refuse = || Fault::Shape(format!("the shapes {a:?} and {b:?} do not multiply"));
         if a.is_empty() || b.is_empty() {
             return Err(refuse());
         }

@@ -37,7 +37,9 @@ fn pack(constants: &Constants<'_>) -> Option<Packed> {
     };
     let zeros = match constants.node.inputs.get(3).copied().flatten() {
         None => vec![0],
-        Some(_) => constants.values.get(3).copied().flatten()?.to_integers().ok()?.iter().map(|&zero| zero as i32).collect(),
+        Some(_) => {
+            constants.values.get(3).copied().flatten()?.to_integers().ok()?.iter().map(|&zero| zero as i32).collect()
+        }
     };
     let zeros = match zeros.as_slice() {
         [zero] => ZeroPoint::One(*zero),
@@ -65,7 +67,7 @@ fn packed_matmul(call: &Call<'_>, weight: &PackedInt8) -> Result<Value, Fault> {
     let a = small(call, 0)?;
     let (k, n) = (weight.k(), weight.n());
     if a.shape().last() != Some(&k) {
-        return Err(Fault::Shape(format!("{:?} and [{k}, {n}] cannot be multiplied", a.shape())));
+        return Err(Fault::Shape(format!("the shapes {:?} and [{k}, {n}] do not multiply", a.shape())));
     }
     let mut target = a.shape().clone();
     let m = target[..target.len() - 1].iter().product();

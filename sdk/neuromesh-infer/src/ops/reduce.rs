@@ -1,4 +1,4 @@
-//! Operators that fold dimensions, and running sums.
+//! Operators that fold dimensions.
 
 use super::{
     Operator,
@@ -14,8 +14,9 @@ use crate::{
 pub(super) const TABLE: &[Operator] = &[
     op("ArgMax", 1, 1..=1, |call| arg_extreme(call, Extreme::Max)),
     op("ArgMin", 1, 1..=1, |call| arg_extreme(call, Extreme::Min)),
-    op("CumSum", 11, 2..=2, cumulative_sum),
-    op("ReduceL1", 1, 1..=2, |call| fold(call, 18, Reduction::L1, Some((0, |total, x| total.wrapping_add(x.wrapping_abs()))))),
+    op("ReduceL1", 1, 1..=2, |call| {
+        fold(call, 18, Reduction::L1, Some((0, |total, x| total.wrapping_add(x.wrapping_abs()))))
+    }),
     op("ReduceL2", 1, 1..=2, |call| fold(call, 18, Reduction::L2, None)),
     op("ReduceLogSum", 1, 1..=2, |call| fold(call, 18, Reduction::LogSum, None)),
     op("ReduceLogSumExp", 1, 1..=2, |call| fold(call, 18, Reduction::LogSumExp, None)),
@@ -158,50 +159,3 @@ fn positions(data: &[i64], [outer, size, inner]: [usize; 3], extreme: Extreme, l
         }
     }
 }
-
-fn cumulative_sum(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    let sizes = call.shape(0)?;
-    let axis = shape::axis(call.integer(1)?, sizes.len())?;
-    let exclusive = call.attributes().flag("exclusive", false)?;
-    let reverse = call.attributes().flag("reverse", false)?;
-    let (outer, size, inner) = split_at(&sizes, axis);
-    let walk = Walk { dimensions: [outer, size, inner], exclusive, reverse };
-    let mut result = call.make(call.data_type(0)?, sizes)?;
-    match call.data_type(0)? {
-        DataType::F32 => {
-            result.raw_mut::<f32>().copy_from_slice(call.floats(0)?);
-            walk.running(result.raw_mut::<f32>(), 0.0, |a, b| a + b);
-        }
-        _ => {
-            let mut values = call.integers(0)?;
-            walk.running(&mut values, 0, i64::wrapping_add);
-            result.write_integers(values.into_iter());
-        }
-    }
-    call::one(result)
-}
-
-struct Walk {
-    dimensions: [usize; 3],
-    exclusive: bool,
-    reverse: bool,
-}
-
-impl Walk {
-    fn running<T: Copy>(&self, data: &mut [T], zero: T, add: impl Fn(T, T) -> T) {
-        let [outer, size, inner] = self.dimensions;
-        for block in 0..outer {
-            for column in 0..inner {
-                let mut total = zero;
-                for step in 0..size {
-                    let row = if self.reverse { size - 1 - step } else { step };
-                    let element = &mut data[(block * size + row) * inner + column];
-                    let next = add(total, *element);
-                    *element = if self.exclusive { total } else { next };
-                    total = next;
-                }
-            }
-        }
-    }
-}
-

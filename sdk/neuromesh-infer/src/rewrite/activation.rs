@@ -37,7 +37,8 @@ pub(super) fn find(view: &View<'_>, node: &Node) -> Option<Found> {
         _ => return None,
     };
     let producer = ["*Linear", "MatMul", "Gemm", "Conv", "*Conv"].into_iter().find_map(|op| view.only_by(x, op))?;
-    let taken = producer.attributes.get(ACTIVATION).is_some() || (producer.op.name() == "Gemm" && !ends_itself(view, producer));
+    let taken =
+        producer.attributes.get(ACTIVATION).is_some() || (producer.op.name() == "Gemm" && !ends_itself(view, producer));
     if taken {
         return None;
     }
@@ -74,7 +75,9 @@ fn ends_itself(view: &View<'_>, gemm: &Node) -> bool {
                 let transposes = gemm.attributes.flag("transB", false).ok()?;
                 shape.get(usize::from(!transposes)).copied()
             });
-            beta == 1.0 && columns.is_some() && shape(bias).is_some_and(|shape| shape.len() == 1 && shape.first() == columns.as_ref())
+            beta == 1.0
+                && columns.is_some()
+                && shape(bias).is_some_and(|shape| shape.len() == 1 && shape.first() == columns.as_ref())
         }
     }
 }

@@ -1,10 +1,7 @@
 //! What is added to the results of a convolution, added while they are at hand.
 
 use super::{Found, View, orders};
-use crate::{
-    graph::Node,
-    ops,
-};
+use crate::{graph::Node, ops};
 
 /// The position of the operand that a convolution adds.
 pub(crate) const RESIDUAL: usize = 3;

@@ -205,9 +205,10 @@ impl Scan {
         }
         if let Some(lengths) = lengths {
             for (turns, length) in turns.iter_mut().zip(lengths.to_integers()?) {
-                *turns = usize::try_from(length).ok().filter(|length| length <= turns).ok_or_else(|| {
-                    Fault::Value(format!("a sequence of {length} elements in a tensor of {turns}"))
-                })?;
+                *turns = usize::try_from(length)
+                    .ok()
+                    .filter(|length| length <= turns)
+                    .ok_or_else(|| Fault::Value(format!("a sequence of {length} elements in a tensor of {turns}")))?;
             }
         }
         // Batches are worked through from the end of the list.
@@ -297,7 +298,8 @@ fn directions(node: &Node, axes: &str, backwards: &str, count: usize) -> Result<
         Some(list) => Err(wrong(name, &format!("{list:?} does not fit {count} tensors"))),
     };
     let axes = if node.opset < 9 { vec![0; count] } else { list(axes)? };
-    let backwards = if node.opset < 9 && backwards == "scan_output_directions" { vec![0; count] } else { list(backwards)? };
+    let backwards =
+        if node.opset < 9 && backwards == "scan_output_directions" { vec![0; count] } else { list(backwards)? };
     Ok(axes.into_iter().zip(backwards).map(|(axis, flag)| Direction { axis, backwards: flag != 0 }).collect())
 }
 

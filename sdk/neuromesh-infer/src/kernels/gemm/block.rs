@@ -123,7 +123,6 @@ const LINE: usize = 16;
 /// One product.
 pub(super) struct Job<'a> {
     pub cpu: &'a Cpu,
-    pub m: usize,
     pub n: usize,
     pub k: usize,
     pub a: Left<'a>,

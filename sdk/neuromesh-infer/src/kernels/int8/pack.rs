@@ -7,16 +7,7 @@ use crate::kernels::gemm::{RowTiles, Storage, holds};
 use std::ops::Range;
 
 impl Bytes<'_> {
-    /// Element `at` as 0 to 255.
-    #[inline(always)]
-    fn unsigned(&self, at: usize) -> u8 {
-        match self {
-            Bytes::Signed(x) => (x[at] as u8) ^ 0x80,
-            Bytes::Unsigned(x) => x[at],
-        }
-    }
-
-    /// The zero point of those.
+    /// The zero point once all bytes are 0 to 255.
     pub(super) fn unsigned_zero(&self, zero: i32) -> i32 {
         match self {
             Bytes::Signed(_) => zero + 128,

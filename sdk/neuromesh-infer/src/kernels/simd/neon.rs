@@ -74,10 +74,6 @@ impl Dot for Ints {
         unsafe { Ints(vdupq_n_s32(0)) }
     }
     #[inline(always)]
-    unsafe fn load(from: *const i32) -> Self {
-        unsafe { Ints(vld1q_s32(from)) }
-    }
-    #[inline(always)]
     unsafe fn store(self, to: *mut i32) {
         unsafe { vst1q_s32(to, self.0) }
     }

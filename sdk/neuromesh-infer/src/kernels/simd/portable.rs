@@ -71,13 +71,8 @@ impl Dot for Ints {
         Ints([0; 4])
     }
     #[inline(always)]
-    unsafe fn load(from: *const i32) -> Self {
-        // SAFETY: the caller's promise; the read needs no alignment.
-        Ints(unsafe { from.cast::<[i32; 4]>().read_unaligned() })
-    }
-    #[inline(always)]
     unsafe fn store(self, to: *mut i32) {
-        // SAFETY: as for `load`.
+        // SAFETY: the caller's promise; the write needs no alignment.
         unsafe { to.cast::<[i32; 4]>().write_unaligned(self.0) }
     }
     #[inline(always)]

@@ -92,11 +92,6 @@ impl Dot for Ints {
         Ints(i32x4_splat(0))
     }
     #[inline(always)]
-    unsafe fn load(from: *const i32) -> Self {
-        // SAFETY: the caller's promise.
-        Ints(unsafe { v128_load(from.cast()) })
-    }
-    #[inline(always)]
     unsafe fn store(self, to: *mut i32) {
         // SAFETY: the caller's promise.
         unsafe { v128_store(to.cast(), self.0) }

@@ -223,10 +223,6 @@ macro_rules! dot {
                 unsafe { $name($zero()) }
             }
             #[inline(always)]
-            unsafe fn load(from: *const i32) -> Self {
-                $name($load(from.cast()))
-            }
-            #[inline(always)]
             unsafe fn store(self, to: *mut i32) {
                 $store(to.cast(), self.0)
             }
