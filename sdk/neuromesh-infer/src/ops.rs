@@ -19,7 +19,7 @@ mod elementwise;
 mod grid;
 #[cfg(test)]
 mod hostile;
-mod index;
+pub(crate) mod index;
 mod loss;
 mod make;
 mod matrix;
@@ -41,14 +41,15 @@ mod resize;
 mod roi;
 mod scatter;
 mod select;
-mod shape;
+pub(crate) mod shape;
 mod signal;
 mod sort;
 mod statistics;
 mod sums;
 mod transpose_conv;
 mod unary;
-mod window;
+pub(crate) mod window;
+
 use std::{fmt, ops::RangeInclusive};
 
 pub(crate) use call::{Call, Outputs};

@@ -10,6 +10,8 @@ use super::{
 };
 use crate::{
     Fault,
+    attribute::Attributes,
+    graph::Node,
     shape::{self, Shape},
     value::{Value, by_size},
 };
@@ -24,15 +26,7 @@ pub(super) const TABLE: &[Operator] = &[
 fn gather(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let sizes = call.shape(0)?;
     let axis = shape::axis(call.attributes().int("axis")?.unwrap_or(0), sizes.len())?;
-    let size = sizes[axis] as i64;
-    let mut positions = call.integers(1)?;
-    for position in &mut positions {
-        match *position {
-            index if (0..size).contains(&index) => {}
-            index if (-size..0).contains(&index) => *position = index + size,
-            index => return Err(Fault::Value(format!("index {index} is outside of dimension {axis} of {sizes:?}"))),
-        }
-    }
+    let positions = from_start(call.integers(1)?, &sizes, axis)?;
     let mut target = Shape::from_slice(&sizes[..axis]);
     target.extend(call.shape(1)?);
     target.extend_from_slice(&sizes[axis + 1..]);
@@ -41,6 +35,19 @@ fn gather(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let (_, size, inner) = shape::split_at(&sizes, axis);
     by_size!(value.data_type(), T => pick::<T>(value.raw(), size, inner, &positions, result.raw_mut()));
     call::one(result)
+}
+
+/// Indices into a dimension, counted from its start, all within it.
+pub(crate) fn from_start(mut positions: Vec<i64>, sizes: &[usize], axis: usize) -> Result<Vec<i64>, Fault> {
+    let size = sizes[axis] as i64;
+    for position in &mut positions {
+        match *position {
+            index if (0..size).contains(&index) => {}
+            index if (-size..0).contains(&index) => *position = index + size,
+            index => return Err(Fault::Value(format!("index {index} is outside of dimension {axis} of {sizes:?}"))),
+        }
+    }
+    Ok(positions)
 }
 
 /// In each block of `size` rows of `inner` elements, the rows at these positions.
@@ -56,29 +63,49 @@ pub(crate) fn pick<T: Pod>(from: &[T], size: usize, inner: usize, positions: &[i
 }
 
 fn slice(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    let sizes = call.shape(0)?;
-    let starts = call.list_since(10, 1, "starts")?.ok_or(Fault::Missing(1))?;
-    let ends = call.list_since(10, 2, "ends")?.ok_or(Fault::Missing(2))?;
-    let axes = call.list_since(10, 3, "axes")?;
-    let steps = call.optional_list(4)?.unwrap_or_else(|| vec![1; starts.len()]);
-    let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
-    if [ends.len(), axes.len(), steps.len()].iter().any(|&length| length != starts.len()) {
-        return Err(Fault::Value("starts, ends, axes and steps have different lengths".into()));
-    }
-    shape::axes(&axes, sizes.len())?;
-    let mut cuts: Vec<Cut> = sizes.iter().map(|&size| Cut { start: 0, step: 1, count: size }).collect();
-    for (index, &axis) in axes.iter().enumerate() {
-        let axis = shape::axis(axis, sizes.len())?;
-        cuts[axis] = Cut::new(sizes[axis], starts[index], ends[index], steps[index])?;
-    }
+    let ranges = Ranges {
+        starts: call.list_since(10, 1, "starts")?.ok_or(Fault::Missing(1))?,
+        ends: call.list_since(10, 2, "ends")?.ok_or(Fault::Missing(2))?,
+        axes: call.list_since(10, 3, "axes")?,
+        steps: call.optional_list(4)?,
+    };
+    let cuts = ranges.cuts(&call.shape(0)?)?;
     call::one(cut(call, call.peek(0)?, &cuts)?)
 }
 
+/// What `Slice` is asked for.
+pub(crate) struct Ranges {
+    pub starts: Vec<i64>,
+    pub ends: Vec<i64>,
+    pub axes: Option<Vec<i64>>,
+    pub steps: Option<Vec<i64>>,
+}
+
+impl Ranges {
+    /// What that is of each dimension of a tensor of this shape.
+    pub fn cuts(self, sizes: &[usize]) -> Result<Vec<Cut>, Fault> {
+        let Self { starts, ends, axes, steps } = self;
+        let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
+        let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
+        if [ends.len(), axes.len(), steps.len()].iter().any(|&length| length != starts.len()) {
+            return Err(Fault::Value("starts, ends, axes and steps have different lengths".into()));
+        }
+        shape::axes(&axes, sizes.len())?;
+        let mut cuts: Vec<Cut> = sizes.iter().map(|&size| Cut { start: 0, step: 1, count: size }).collect();
+        for (index, &axis) in axes.iter().enumerate() {
+            let axis = shape::axis(axis, sizes.len())?;
+            cuts[axis] = Cut::new(sizes[axis], starts[index], ends[index], steps[index])?;
+        }
+        Ok(cuts)
+    }
+}
+
 /// What `Slice` takes from one dimension; all within it.
-struct Cut {
-    start: usize,
-    step: isize,
-    count: usize,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    pub start: usize,
+    pub step: isize,
+    pub count: usize,
 }
 
 impl Cut {
@@ -119,12 +146,19 @@ fn cut(call: &Call<'_>, value: &Value, cuts: &[Cut]) -> Result<Value, Fault> {
 }
 
 fn concat(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    let first = call.shape(0)?;
-    let axis = shape::axis(call.attributes().int("axis")?.unwrap_or(1), first.len())?;
+    let shapes = (0..call.inputs.len()).map(|input| call.shape(input)).collect::<Result<Vec<_>, _>>()?;
     call.same_type()?;
+    let (axis, target) = joined(call.attributes(), &shapes)?;
+    let parts = (0..call.inputs.len()).map(|input| call.take(input)).collect::<Result<Vec<_>, _>>()?;
+    call::one(movement::join(call.memory, &parts, axis, target)?)
+}
+
+/// The dimension along which tensors of these shapes are joined, and the shape of the result.
+pub(crate) fn joined(attributes: &Attributes, shapes: &[Shape]) -> Result<(usize, Shape), Fault> {
+    let first = shapes.first().ok_or(Fault::Missing(0))?;
+    let axis = shape::axis(attributes.int("axis")?.unwrap_or(1), first.len())?;
     let mut target = first.clone();
-    for input in 1..call.inputs.len() {
-        let other = call.shape(input)?;
+    for other in &shapes[1..] {
         let fits = other.len() == first.len() && (0..first.len()).all(|d| d == axis || other[d] == first[d]);
         if !fits {
             return Err(Fault::Shape(format!("{other:?} cannot be joined to {first:?} along dimension {axis}")));
@@ -133,21 +167,32 @@ fn concat(call: &mut Call<'_>) -> Result<Outputs, Fault> {
         target[axis] = joined.ok_or_else(|| Fault::Shape("the result is too large".into()))?;
     }
     shape::checked(&target)?;
-    let parts = (0..call.inputs.len()).map(|input| call.take(input)).collect::<Result<Vec<_>, _>>()?;
-    call::one(movement::join(call.memory, &parts, axis, target)?)
+    Ok((axis, target))
 }
 
 fn split(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    let sizes = call.shape(0)?;
-    let axis = shape::axis(call.attributes().int("axis")?.unwrap_or(0), sizes.len())?;
-    let size = sizes[axis];
-    let outputs = call.node.outputs.len();
-    let lengths = match call.list_since(13, 1, "split")? {
+    let list = call.list_since(13, 1, "split")?;
+    let value = call.take(0)?;
+    let (axis, lengths) = parts(call.node, value.shape(), list.as_deref())?;
+    let mut results = Vec::with_capacity(lengths.len());
+    let mut start = 0;
+    for length in lengths {
+        results.push(movement::section(call.memory, &value, axis, start, length)?);
+        start += length;
+    }
+    Ok(results)
+}
+
+/// The dimension that `Split` cuts, and the lengths of the parts, one for each output.
+pub(crate) fn parts(node: &Node, sizes: &[usize], list: Option<&[i64]>) -> Result<(usize, Vec<usize>), Fault> {
+    let axis = shape::axis(node.attributes.int("axis")?.unwrap_or(0), sizes.len())?;
+    let (size, outputs) = (sizes[axis], node.outputs.len());
+    let lengths = match list {
         Some(list) => list.iter().map(|&length| usize::try_from(length)).collect::<Result<Vec<_>, _>>(),
         None => {
             // Equal parts; from operator set 18 on the last may be smaller.
             let part = size.div_ceil(outputs);
-            if call.opset() < 18 && part * outputs != size {
+            if node.opset < 18 && part * outputs != size {
                 return Err(Fault::Shape(format!("a dimension of {size} does not split into {outputs} equal parts")));
             }
             Ok((0..outputs).map(|index| size.saturating_sub(index * part).min(part)).collect())
@@ -155,17 +200,10 @@ fn split(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     };
     let lengths = lengths.map_err(|_| Fault::Value("a part is negative".into()))?;
     let total = lengths.iter().try_fold(0usize, |total, &length| total.checked_add(length));
-    if lengths.len() != outputs || total != Some(size) {
-        return Err(Fault::Shape(format!(
-            "a dimension of {size} does not split into {lengths:?} for {outputs} outputs"
-        )));
+    match lengths.len() == outputs && total == Some(size) {
+        true => Ok((axis, lengths)),
+        false => {
+            Err(Fault::Shape(format!("a dimension of {size} does not split into {lengths:?} for {outputs} outputs")))
+        }
     }
-    let value = call.take(0)?;
-    let mut results = Vec::with_capacity(outputs);
-    let mut start = 0;
-    for length in lengths {
-        results.push(movement::section(call.memory, &value, axis, start, length)?);
-        start += length;
-    }
-    Ok(results)
 }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     DataType, Fault,
+    attribute::Attributes,
     shape::{self, Shape},
     value::Value,
 };
@@ -45,21 +46,30 @@ fn dropout(call: &mut Call<'_>) -> Result<Outputs, Fault> {
 }
 
 fn shape_of(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    let sizes = call.shape(0)?;
+    call::one(shape_list(call.attributes(), &call.shape(0)?)?)
+}
+
+/// The sizes of a tensor of this shape, as `Shape` gives them.
+pub(crate) fn shape_list(attributes: &Attributes, sizes: &[usize]) -> Result<Value, Fault> {
     let rank = sizes.len() as i64;
     let bound = |value: Option<i64>, default: i64| {
         let value = value.unwrap_or(default);
         (if value < 0 { value.saturating_add(rank) } else { value }).clamp(0, rank) as usize
     };
-    let start = bound(call.attributes().int("start")?, 0);
-    let end = bound(call.attributes().int("end")?, rank);
+    let start = bound(attributes.int("start")?, 0);
+    let end = bound(attributes.int("end")?, rank);
     let list: Vec<i64> = sizes.get(start..end).unwrap_or_default().iter().map(|&size| size as i64).collect();
-    call::one(Value::constant(DataType::I64, [list.len()].as_slice(), &list))
+    Ok(Value::constant(DataType::I64, [list.len()].as_slice(), &list))
 }
 
 fn size(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    let elements = shape::checked(&call.shape(0)?)?;
-    call::one(Value::constant(DataType::I64, Shape::new(), &[elements as i64]))
+    call::one(element_count(&call.shape(0)?)?)
+}
+
+/// How many elements a tensor of this shape has, as `Size` gives it.
+pub(crate) fn element_count(sizes: &[usize]) -> Result<Value, Fault> {
+    let elements = shape::checked(sizes)?;
+    Ok(Value::constant(DataType::I64, Shape::new(), &[elements as i64]))
 }
 
 fn reshape(call: &mut Call<'_>) -> Result<Outputs, Fault> {
@@ -71,7 +81,7 @@ fn reshape(call: &mut Call<'_>) -> Result<Outputs, Fault> {
 }
 
 /// The shape that `Reshape` asks for: 0 copies a size, one -1 takes what is left.
-fn resolve(old: &[usize], wanted: &[i64], zero_is_zero: bool) -> Result<Shape, Fault> {
+pub(crate) fn resolve(old: &[usize], wanted: &[i64], zero_is_zero: bool) -> Result<Shape, Fault> {
     let refuse = |reason: &str| Fault::Shape(format!("{old:?} cannot become {wanted:?}: {reason}"));
     let mut target = Shape::with_capacity(wanted.len());
     let mut free = None;
@@ -98,37 +108,51 @@ fn resolve(old: &[usize], wanted: &[i64], zero_is_zero: bool) -> Result<Shape, F
 }
 
 fn flatten(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    let sizes = call.shape(0)?;
-    let axis = match call.attributes().int("axis")?.unwrap_or(1) {
+    let target = flattened(call.attributes(), &call.shape(0)?)?;
+    to_shape(call, target)
+}
+
+/// The matrix that `Flatten` makes of a tensor of this shape.
+pub(crate) fn flattened(attributes: &Attributes, sizes: &[usize]) -> Result<Shape, Fault> {
+    let axis = match attributes.int("axis")?.unwrap_or(1) {
         // One past the last dimension is allowed here.
         end if end == sizes.len() as i64 => sizes.len(),
         axis => shape::axis(axis, sizes.len())?,
     };
-    to_shape(call, Shape::from_slice(&[sizes[..axis].iter().product(), sizes[axis..].iter().product()]))
+    Ok(Shape::from_slice(&[sizes[..axis].iter().product(), sizes[axis..].iter().product()]))
 }
 
 fn squeeze(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    let sizes = call.shape(0)?;
-    let axes = match call.list_since(13, 1, "axes")? {
+    let target = squeezed(&call.shape(0)?, call.list_since(13, 1, "axes")?.as_deref())?;
+    to_shape(call, target)
+}
+
+/// A shape without these dimensions of size 1, or without any.
+pub(crate) fn squeezed(sizes: &[usize], list: Option<&[i64]>) -> Result<Shape, Fault> {
+    let axes = match list {
         None => (0..sizes.len()).filter(|&axis| sizes[axis] == 1).collect(),
-        Some(list) => shape::axes(&list, sizes.len())?,
+        Some(list) => shape::axes(list, sizes.len())?,
     };
     if let Some(axis) = axes.iter().find(|&&axis| sizes[axis] != 1) {
         return Err(Fault::Shape(format!("dimension {axis} of {sizes:?} is not 1 and cannot be squeezed")));
     }
-    let target = (0..sizes.len()).filter(|axis| !axes.contains(axis)).map(|axis| sizes[axis]).collect();
-    to_shape(call, target)
+    Ok((0..sizes.len()).filter(|axis| !axes.contains(axis)).map(|axis| sizes[axis]).collect())
 }
 
 fn unsqueeze(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    let sizes = call.shape(0)?;
     let list = call.list_since(13, 1, "axes")?.ok_or(Fault::Missing(1))?;
+    let target = unsqueezed(&call.shape(0)?, &list)?;
+    to_shape(call, target)
+}
+
+/// A shape with dimensions of size 1 at these positions of the result.
+pub(crate) fn unsqueezed(sizes: &[usize], list: &[i64]) -> Result<Shape, Fault> {
     let rank = sizes.len().saturating_add(list.len());
-    let mut target = sizes.clone();
-    for axis in shape::axes(&list, rank)? {
+    let mut target = Shape::from(sizes);
+    for axis in shape::axes(list, rank)? {
         target.insert(axis, 1);
     }
-    to_shape(call, target)
+    Ok(target)
 }
 
 /// The same elements in a shape of the same size.
@@ -139,27 +163,35 @@ fn to_shape(call: &mut Call<'_>, target: Shape) -> Result<Outputs, Fault> {
 }
 
 fn transpose(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    let sizes = call.shape(0)?;
-    let rank = sizes.len();
-    let order: Vec<usize> = match call.attributes().ints("perm")? {
-        None => (0..rank).rev().collect(),
-        Some(perm) if perm.len() == rank => {
-            shape::axes(perm, rank)?;
-            perm.iter().map(|&axis| shape::axis(axis, rank)).collect::<Result<_, _>>()?
-        }
-        Some(perm) => return Err(Fault::Value(format!("the permutation {perm:?} does not fit {rank} dimensions"))),
-    };
+    let order = permutation(call.attributes(), call.peek(0)?.rank())?;
     call::one(movement::permute(call.memory, call.peek(0)?, &order)?)
 }
 
+/// Which dimension of the operand each dimension of the result is.
+pub(crate) fn permutation(attributes: &Attributes, rank: usize) -> Result<Vec<usize>, Fault> {
+    match attributes.ints("perm")? {
+        None => Ok((0..rank).rev().collect()),
+        Some(perm) if perm.len() == rank => {
+            shape::axes(perm, rank)?;
+            perm.iter().map(|&axis| shape::axis(axis, rank)).collect()
+        }
+        Some(perm) => Err(Fault::Value(format!("the permutation {perm:?} does not fit {rank} dimensions"))),
+    }
+}
+
 fn expand(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    let wanted = shape::sizes(&call.list(1)?).map_err(|reason| Fault::Value(reason.into()))?;
-    // The rank first: broadcasting allocates by it.
-    shape::checked(&wanted)?;
-    let target = shape::broadcast(&call.shape(0)?, &wanted)?;
+    let target = expanded(&call.shape(0)?, &call.list(1)?)?;
     let value = call.take(0)?;
     match *value.shape() == target {
         true => call::one(value),
         false => call::one(movement::expand(call.memory, &value, &target)?),
     }
+}
+
+/// What a shape broadcasts to together with the one that is asked for.
+pub(crate) fn expanded(sizes: &[usize], wanted: &[i64]) -> Result<Shape, Fault> {
+    let wanted = shape::sizes(wanted).map_err(|reason| Fault::Value(reason.into()))?;
+    // The rank first: broadcasting allocates by it.
+    shape::checked(&wanted)?;
+    shape::broadcast(sizes, &wanted)
 }
