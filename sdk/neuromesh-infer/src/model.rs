@@ -73,16 +73,19 @@ impl Model {
 
     /// The same, with more to choose.
     pub fn load_with(bytes: Bytes, options: Options) -> Result<Self, LoadError> {
+        Self::prepare(bytes, options, true)
+    }
+
+    /// The same, with constants left as they are if operators are not to pack them for this CPU.
+    pub(crate) fn prepare(bytes: Bytes, options: Options, packs: bool) -> Result<Self, LoadError> {
         let Options { limits, cpu, external } = options;
         let mut graph = graph::read(bytes, &external, &limits)?;
         drop(external);
         plan::fold_constants(&mut graph, &limits, &cpu)?;
         rewrite_all(&mut graph);
-        let plan = Plan::new(graph, &cpu);
+        let plan = Plan::new(graph, packs.then_some(&cpu));
         let weight_bytes = plan.weight_bytes();
-        if weight_bytes > limits.memory {
-            return Err(LoadError::TooLarge { needed: weight_bytes, limit: limits.memory });
-        }
+        check_weights(weight_bytes, &limits)?;
         tracing::debug!(steps = plan.steps.len(), weight_bytes, "model loaded");
         let specs = |list: &[(_, IoSpec)]| list.iter().map(|(_, spec)| spec.clone()).collect();
         let (inputs, outputs) = (specs(&plan.inputs), specs(&plan.outputs));
@@ -102,6 +105,13 @@ impl Model {
     /// Bytes that the weights and other constants occupy.
     pub fn weight_bytes(&self) -> u64 {
         self.weight_bytes
+    }
+
+    /// Counts constants that it holds elsewhere, too.
+    #[cfg(feature = "burn")]
+    pub(crate) fn hold(&mut self, bytes: u64) -> Result<(), LoadError> {
+        self.weight_bytes = self.weight_bytes.saturating_add(bytes);
+        check_weights(self.weight_bytes, &self.limits)
     }
 
     /// Operators that a run executes, each body's once.
@@ -164,6 +174,13 @@ impl Model {
                 return Ok(outputs);
             }
         }
+    }
+}
+
+fn check_weights(needed: u64, limits: &Limits) -> Result<(), LoadError> {
+    match needed <= limits.memory {
+        true => Ok(()),
+        false => Err(LoadError::TooLarge { needed, limit: limits.memory }),
     }
 }
 

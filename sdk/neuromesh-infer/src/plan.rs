@@ -56,7 +56,8 @@ impl Step {
 }
 
 impl Plan {
-    pub fn new(graph: Graph, cpu: &Cpu) -> Self {
+    /// `packing`: for whom operators pack constant operands, which are no longer there as they were then.
+    pub fn new(graph: Graph, packing: Option<&Cpu>) -> Self {
         let values = graph.values.len();
         let mut wanted = vec![false; values];
         let mut needed_later = vec![false; values];
@@ -81,7 +82,7 @@ impl Plan {
             let bodies = std::mem::take(&mut node.bodies).into_iter().map(|body| {
                 let captured = start..start + body.captured;
                 start = captured.end;
-                Subplan { name: body.name, plan: Arc::new(Plan::new(body.graph, cpu)), captured }
+                Subplan { name: body.name, plan: Arc::new(Plan::new(body.graph, packing)), captured }
             });
             let bodies = bodies.collect();
             steps.push(Step { node, last_use, bodies, packed: None });
@@ -93,7 +94,9 @@ impl Plan {
             constants[id.0] = wanted[id.0].then_some(value);
         }
         let mut plan = Self { constants, steps, inputs: graph.inputs, outputs: graph.outputs, wanted };
-        plan.pack(cpu);
+        if let Some(cpu) = packing {
+            plan.pack(cpu);
+        }
         plan
     }
 

@@ -1,6 +1,6 @@
 //! One run of a model, operator by operator.
 
-mod frame;
+pub(crate) mod frame;
 mod turns;
 
 use std::sync::Arc;
@@ -24,8 +24,8 @@ use turns::{Next, Turns};
 pub struct Run {
     model: Arc<Model>,
     /// The model's own graph, and the bodies that are being executed, innermost last.
-    frames: Vec<Frame>,
-    memory: Memory,
+    pub(crate) frames: Vec<Frame>,
+    pub(crate) memory: Memory,
     signature: Signature,
     /// Operators that may still be executed.
     budget: u64,
@@ -73,6 +73,13 @@ impl Run {
 
     /// Executes one operator. Gives the outputs after the last one; then, and after an error, the run is over.
     pub fn step(&mut self) -> Result<Option<Vec<(String, Tensor)>>, RunError> {
+        self.begin_step()?;
+        self.advance()?;
+        self.end_step()
+    }
+
+    /// Counts a step. The run is over until it has come to its end.
+    pub(crate) fn begin_step(&mut self) -> Result<(), RunError> {
         if std::mem::replace(&mut self.over, true) {
             return Err(RunError::Finished);
         }
@@ -80,21 +87,32 @@ impl Run {
             Some(left) => left,
             None => return Err(RunError::TooLong { limit: self.model.limits.steps }),
         };
+        Ok(())
+    }
+
+    /// Executes the operator that is next, or what comes after the last one of a body.
+    pub(crate) fn advance(&mut self) -> Result<(), RunError> {
         let frame = self.frames.last_mut().expect("a run that is not over has its own frame");
         let plan = Arc::clone(&frame.plan);
         match plan.steps.get(frame.next) {
-            Some(step) => self.execute(step)?,
-            None if self.frames.len() > 1 => self.finish_turn()?,
+            Some(step) => self.execute(step),
+            None if self.frames.len() > 1 => self.finish_turn(),
             // Everything was known at load.
-            None => {}
+            None => Ok(()),
         }
-        match self.frames.as_slice() {
-            [frame] if frame.next == frame.plan.steps.len() => self.outputs().map(Some),
-            _ => {
-                self.over = false;
-                Ok(None)
-            }
+    }
+
+    /// Gives the outputs if that was the last operator; else the run goes on.
+    pub(crate) fn end_step(&mut self) -> Result<Option<Vec<(String, Tensor)>>, RunError> {
+        if self.is_complete() {
+            return self.outputs().map(Some);
         }
+        self.over = false;
+        Ok(None)
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        matches!(self.frames.as_slice(), [frame] if frame.next == frame.plan.steps.len())
     }
 
     /// Operators of the model's own graph that are done, and how many there are; a loop counts as one.

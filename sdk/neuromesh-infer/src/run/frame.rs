@@ -10,24 +10,24 @@ use crate::{
 };
 
 #[derive(Debug)]
-pub(super) struct Frame {
+pub(crate) struct Frame {
     pub plan: Arc<Plan>,
     /// Live values by their number.
     pub slots: Vec<Option<Value>>,
     /// The step that is next; while a body of it runs, its own.
     pub next: usize,
     /// Of a body: what has happened so far, and what comes when this turn is over.
-    pub turns: Option<Turns>,
+    pub(super) turns: Option<Turns>,
 }
 
 impl Frame {
-    pub fn new(plan: Arc<Plan>, turns: Option<Turns>) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, turns: Option<Turns>) -> Self {
         let slots = vec![None; plan.constants.len()];
         Self { plan, slots, next: 0, turns }
     }
 
     /// A frame whose inputs are these, in the order of the plan.
-    pub fn with_inputs(plan: Arc<Plan>, inputs: Vec<Option<Value>>, turns: Turns) -> Result<Self, Fault> {
+    pub(super) fn with_inputs(plan: Arc<Plan>, inputs: Vec<Option<Value>>, turns: Turns) -> Result<Self, Fault> {
         if plan.inputs.len() != inputs.len() {
             return Err(Fault::Value(format!("its body takes {} inputs; it has {}", plan.inputs.len(), inputs.len())));
         }
