@@ -1,4 +1,4 @@
-//! # The engine: ONNX at run time, on Burn
+//! # The engine: ONNX at run time
 //!
 //! ```text
 //! bytes ─► proto ─► graph (validated) ─► rewrite ─► plan (folded, lifetimes) ─► Model ─► Run ─ step() ─► outputs
@@ -8,21 +8,25 @@
 //! - [`Model::load`] reads ONNX, checks all of it, and keeps the weights once.
 //! - [`Model::start`] checks the inputs and gives a [`Run`]; each [`Run::step`] executes **one** operator, so that the caller
 //!   decides where to yield, to cancel and to measure.
+//! - `device` (feature `burn`) runs the same graph on any Burn backend; its docs tell why the CPU does not go that way.
 //! - [`text`] turns sentences into embeddings: tokenizer, model, pooling.
 //!
-//! The crate is synchronous, without clocks, threads, files or platform `cfg`: the same code runs natively and in a tab.
+//! The crate is synchronous but for `device`, which awaits what it reads back, and without clocks, threads, files or platform
+//! `cfg`: the same code runs natively and in a tab.
 //!
 //! Invariants:
 //! - A model file and its inputs are hostile until checked. No panic, no unbounded loop, and no allocation that was not charged
 //!   against [`Limits`] before it was made.
-//! - Shapes, axes and indices are checked here, before the tensor backend sees them: it panics on a mismatch.
+//! - Shapes, axes and indices are checked here, before a kernel or a Burn backend sees them: those panic on a mismatch.
 //! - Errors name the node, the operator and the reason.
-//! - Floating point tensors live in the backend; integers and booleans live on the host (`value.rs` tells why).
+//! - The CPU gives the same bits everywhere; a device's numbers are approximate.
 
 mod attribute;
 mod buffer;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "burn")]
+pub mod device;
 mod error;
 mod graph;
 pub mod kernels;

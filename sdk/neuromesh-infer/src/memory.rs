@@ -110,6 +110,18 @@ impl Memory {
         self.shelf.lock().fits(bytes)
     }
 
+    /// Accounts for bytes that lie elsewhere, until the charge is dropped.
+    #[cfg(feature = "burn")]
+    pub fn charge(&self, bytes: u64) -> Result<Charge, Fault> {
+        let mut account = self.shelf.lock();
+        account.fits(bytes)?;
+        account.live += bytes;
+        account.peak = account.peak.max(account.live + account.idle);
+        account.asked += bytes;
+        account.needed = account.needed.max(account.asked);
+        Ok(Charge { shelf: Arc::clone(&self.shelf), bytes })
+    }
+
     /// Bytes of weights and of buffers in use.
     pub fn live(&self) -> u64 {
         self.shelf.lock().live
@@ -137,6 +149,23 @@ impl Memory {
         let mut account = self.shelf.lock();
         let plan = account.plan.take()?;
         Some((plan, Objects(std::mem::take(&mut account.objects))))
+    }
+}
+
+/// Bytes that a run holds on a device.
+#[cfg(feature = "burn")]
+#[derive(Debug)]
+pub(crate) struct Charge {
+    shelf: Arc<Shelf>,
+    bytes: u64,
+}
+
+#[cfg(feature = "burn")]
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let mut account = self.shelf.lock();
+        account.live = account.live.saturating_sub(self.bytes);
+        account.asked = account.asked.saturating_sub(self.bytes);
     }
 }
 
