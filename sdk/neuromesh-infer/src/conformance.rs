@@ -3,6 +3,8 @@
 //! The fixtures are written by `tests/make_fixtures.py`, which also tells their format. Everything comes in as bytes, so
 //! that a test in a browser can include them.
 
+#[cfg(feature = "burn")]
+pub mod device;
 mod fixture;
 
 use std::sync::Arc;
@@ -143,7 +145,10 @@ fn load(bytes: Bytes) -> Result<Arc<Model>, String> {
 }
 
 fn compare_run(model: &Arc<Model>, case: &Fixture) -> Result<f32, String> {
-    let outputs = model.run(case.inputs.clone()).map_err(|error| error.to_string())?;
+    compare_outputs(&model.run(case.inputs.clone()).map_err(|error| error.to_string())?, case)
+}
+
+fn compare_outputs(outputs: &[(String, Tensor)], case: &Fixture) -> Result<f32, String> {
     if outputs.len() != case.outputs.len() {
         return Err(format!("{} outputs instead of {}", outputs.len(), case.outputs.len()));
     }
