@@ -16,7 +16,7 @@ use crate::{allocation::measure, models::model_file};
 const MATRIX_WORKSPACE: isize = 4 << 20;
 
 /// Rounds and seed of every test here; `FUZZ_ROUNDS` and `FUZZ_SEED` in the environment replace them for a long hunt.
-fn rounds_and_seed() -> (usize, u64) {
+pub fn rounds_and_seed() -> (usize, u64) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     (number("FUZZ_ROUNDS").unwrap_or(8000) as usize, number("FUZZ_SEED").unwrap_or(0x6e65_7572_6f6d_6573))
 }
@@ -66,7 +66,7 @@ fn hostile_operands_never_panic_nor_hoard() {
 }
 
 /// Extreme values, and another shape of the same rank.
-fn distort(tensor: &mut Tensor, random: &mut ChaCha8Rng) {
+pub fn distort(tensor: &mut Tensor, random: &mut ChaCha8Rng) {
     const INTS: [i64; 12] = [0, 1, -1, 2, -2, 3, 1 << 31, -(1 << 31), 1 << 40, 1 << 62, i64::MAX, i64::MIN];
     const FLOATS: [f32; 8] = [0.0, -1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 1e-40];
     if random.random_ratio(1, 3) {
@@ -129,7 +129,7 @@ fn small_files_cannot_ask_for_much_memory() {
     }
 }
 
-fn varint(mut value: usize) -> Vec<u8> {
+pub fn varint(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value >= 0x80 {
         bytes.push(value as u8 | 0x80);

@@ -2,6 +2,7 @@
 
 mod allocation;
 mod conformance;
+mod device;
 mod hostile;
 mod models;
 mod reference;

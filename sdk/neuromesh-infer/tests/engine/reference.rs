@@ -2,7 +2,14 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use neuromesh_infer::conformance::{self, Report};
+use bytes::Bytes;
+use neuromesh_infer::{
+    conformance::{
+        self, Report,
+        device::{self, at_once},
+    },
+    device::{Flex, FlexDevice, Placement},
+};
 
 use crate::models::cache;
 
@@ -59,6 +66,28 @@ fn operators_as_they_were_defined_before_pass_too() {
 
 #[test]
 fn every_model_of_the_zoo_agrees_with_onnx_runtime() {
+    every_model(conformance::model);
+}
+
+#[test]
+fn the_node_tests_of_onnx_pass_on_a_device_as_on_the_cpu() {
+    let fixtures = read("onnx-node-tests.bin");
+    let found = device::operators::<Flex>(&fixtures, &FlexDevice, |_| true);
+    let found = at_once(found).expect("a CPU's backend waits for nobody").unwrap();
+    let expected: BTreeSet<&str> = LEFT_OUT.iter().map(|(name, _)| *name).collect();
+    assert_eq!(failures(&found.report), expected, "{}", found.report.failures.join("\n"));
+    assert!(found.traffic.device > 3000, "the device did little: {:?}", found.traffic);
+}
+
+#[test]
+fn every_model_of_the_zoo_agrees_with_onnx_runtime_on_a_device() {
+    every_model(|model, fixtures| {
+        let found = device::model::<Flex>(model, fixtures, &FlexDevice, Placement { least: 0 });
+        Ok(at_once(found).expect("a CPU's backend waits for nobody")?.report)
+    });
+}
+
+fn every_model(compare: impl Fn(Bytes, &[u8]) -> Result<Report, String>) {
     let mut failures = Vec::new();
     let mut models = 0;
     for entry in std::fs::read_dir(reference("")).expect("the folder was made").flatten() {
@@ -70,7 +99,7 @@ fn every_model_of_the_zoo_agrees_with_onnx_runtime() {
         };
         models += 1;
         let name = entry.file_name().to_string_lossy().into_owned();
-        match conformance::model(model.into(), &fixtures) {
+        match compare(model.into(), &fixtures) {
             Ok(report) if report.cases == 0 => failures.push(format!("{name}: nothing was compared")),
             Ok(report) => failures.extend(report.failures.iter().map(|failure| format!("{name}: {failure}"))),
             Err(reason) => failures.push(format!("{name}: {reason}")),
