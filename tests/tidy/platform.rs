@@ -1,13 +1,14 @@
-//! Where a platform may be asked for: on `mod` lines and re-exports of four files, and in manifests.
+//! Where a platform may be asked for: on `mod` lines and re-exports of five files, and in manifests.
 
 use super::{files_with, none};
 
 /// Each chooses between sibling files with one signature.
-const SWITCHES: [&str; 4] = [
+const SWITCHES: [&str; 5] = [
     "sdk/neuromesh/src/transport.rs",
     "sdk/neuromesh/src/storage.rs",
     "sdk/neuromesh/src/platform.rs",
-    "sdk/neuromesh-infer/src/backend.rs",
+    "sdk/neuromesh-infer/src/kernels/cpu.rs",
+    "sdk/neuromesh-infer/src/kernels/simd.rs",
 ];
 
 fn is_switch(line: &str) -> bool {
