@@ -1,8 +1,8 @@
 //! # The engine: ONNX at run time
 //!
 //! ```text
-//! bytes ─► proto ─► graph (validated) ─► rewrite ─► plan (folded, lifetimes) ─► Model ─► Run ─ step() ─► outputs
-//!                                                                                  ops: one table, one function each
+//! bytes ─► proto ─► graph (validated) ─► rewrite ─► plan (folded, packed) ─► Model ─► Run ─ step() ─► outputs
+//!                                                                                       ops ─► kernels
 //! ```
 //!
 //! - [`Model::load`] reads ONNX, checks all of it, and keeps the weights once.
@@ -11,8 +11,10 @@
 //! - `device` (feature `burn`) runs the same graph on any Burn backend; its docs tell why the CPU does not go that way.
 //! - [`text`] turns sentences into embeddings: tokenizer, model, pooling.
 //!
-//! The crate is synchronous but for `device`, which awaits what it reads back, and without clocks, threads, files or platform
-//! `cfg`: the same code runs natively and in a tab.
+//! - [`kernels`] are the loops, with the same bits on every instruction set: `NUMERICS.md`. `OPERATORS.md` lists the operators.
+//!
+//! The crate is synchronous but for `device`, which awaits what it reads back, and without clocks and files; threads help only
+//! where [`kernels::cpu::Cpu`] is given some. A target is asked for in `kernels/{cpu,simd}.rs` alone.
 //!
 //! Invariants:
 //! - A model file and its inputs are hostile until checked. No panic, no unbounded loop, and no allocation that was not charged
@@ -49,5 +51,6 @@ pub use graph::{Dim, IoSpec};
 pub use half::f16;
 pub use limits::Limits;
 pub use model::{Model, Options};
+pub use ops::operators;
 pub use run::Run;
 pub use tensor::{Data, DataType, ShapeMismatch, Tensor};

@@ -226,6 +226,15 @@ pub(crate) fn prepare(constants: &Constants<'_>) -> Option<(usize, Packed)> {
     Some((operand, prepare(constants)?))
 }
 
+/// ONNX's operators that the engine has, by name, each with the first operator set that has it.
+pub fn operators() -> Vec<(&'static str, i64)> {
+    let all = FAMILIES.iter().flat_map(|table| table.iter());
+    let mut all: Vec<_> = all.map(|operator| (operator.name, operator.since)).collect();
+    all.retain(|(name, _)| !name.starts_with('*'));
+    all.sort_unstable();
+    all
+}
+
 /// Finds an operator that a file may name.
 pub(crate) fn find(name: &str) -> Option<OpId> {
     if name.starts_with('*') { None } else { position(name) }

@@ -17,6 +17,8 @@ pub struct Fixture {
     pub outputs: Vec<(String, Tensor)>,
     /// A text, for cases about text.
     pub text: String,
+    /// The operator that it is about, if it is about one.
+    pub operator: String,
     /// How far a float may be off, if the case has its own rule.
     pub tolerance: Option<Tolerance>,
     /// A part of the message with which the case must be refused …
@@ -56,6 +58,8 @@ struct Header {
     outputs: Vec<Description>,
     #[serde(default)]
     text: String,
+    #[serde(default)]
+    operator: String,
     rtol: Option<f32>,
     atol: Option<f32>,
     tolerance: Option<f32>,
@@ -96,6 +100,7 @@ impl Fixture {
             inputs: tensors(header.inputs)?,
             outputs: tensors(header.outputs)?,
             text: header.text,
+            operator: header.operator,
             tolerance: match (header.rtol, header.atol, header.tolerance) {
                 (Some(relative), Some(absolute), _) => Some(Tolerance::Each { relative, absolute }),
                 (_, _, Some(part)) => Some(Tolerance::OfLargest(part)),

@@ -5,6 +5,7 @@ mod conformance;
 mod device;
 mod hostile;
 mod models;
+mod operators;
 mod reference;
 mod rewrites;
 mod runs;

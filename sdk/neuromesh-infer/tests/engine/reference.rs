@@ -38,7 +38,8 @@ fn reference(file: &str) -> PathBuf {
     cache().join("reference").join(file)
 }
 
-fn read(file: &str) -> Vec<u8> {
+/// A file of the reference data.
+pub fn read(file: &str) -> Vec<u8> {
     let path = reference(file);
     std::fs::read(&path).unwrap_or_else(|error| {
         panic!("{} cannot be read ({error}): run `.ci/setup/setup reference` first", path.display());
