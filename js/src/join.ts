@@ -1,3 +1,4 @@
+import { compile } from "./compile.js";
 import { Discovery, parseNodes } from "./discovery.js";
 import { NeuromeshError, aborted, invalid, toError } from "./errors.js";
 import { Mesh } from "./mesh.js";
