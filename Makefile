@@ -4,17 +4,20 @@
 SHELL := bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench build node plugin models wasm web setup lint fmt clean
+.PHONY: help demo test test-exact bench build node plugin models wasm web setup lint fmt clean
 
 help: ## List the targets
 	@echo "Neuromesh. Two commands to begin with: \`make demo\` and \`make test\`."
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 demo: ## Build all, start a node, print the page's address and open it (DEMO_ONCE=1: ask it one question and stop)
 	@.ci/demo $(DEMO_ARGS)
 
 test: ## Run every check and every test; the last line counts them
 	@.ci/test $(SUITES)
+
+test-exact: ## Compare the bits of every model's outputs on every instruction set and WebAssembly engine (EXACT="minilm ..." for some)
+	@.ci/exact $(EXACT)
 
 bench: ## Measure, print the figures, write target/bench/walk.json (BENCH="keys ..." for some of them)
 	@.ci/bench $(BENCH)

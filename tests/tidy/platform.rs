@@ -17,6 +17,26 @@ fn is_switch(line: &str) -> bool {
     line.starts_with("mod ") || line.starts_with("use ")
 }
 
+/// The lines of a file, an attribute that spans several in one; those that follow it stay, empty, so that numbers agree.
+fn logical_lines(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut open = None;
+    for line in text.lines() {
+        let start = *open.get_or_insert(lines.len());
+        lines.push(if start == lines.len() { line.to_owned() } else { "#".to_owned() });
+        if start + 1 < lines.len() {
+            lines[start].push_str(line);
+        }
+        let whole = &lines[start];
+        let is_attribute = whole.trim_start().starts_with("#[");
+        let balanced = whole.matches('[').count() <= whole.matches(']').count();
+        if !is_attribute || balanced {
+            open = None;
+        }
+    }
+    lines
+}
+
 #[test]
 fn platform_cfg_stands_only_on_module_lines() {
     let mut findings = Vec::new();
@@ -25,7 +45,7 @@ fn platform_cfg_stands_only_on_module_lines() {
         if file.path.starts_with("tests/") || file.path.contains("/tests/") || file.path.ends_with("tests.rs") {
             continue;
         }
-        let lines: Vec<&str> = file.text.lines().collect();
+        let lines = logical_lines(&file.text);
         for (index, line) in lines.iter().enumerate() {
             let asks = ["target_arch", "target_family", "target_os"].iter().any(|key| line.contains(key));
             if !asks || line.trim_start().starts_with("//") {
@@ -35,7 +55,7 @@ fn platform_cfg_stands_only_on_module_lines() {
             let governed = lines[index + 1..]
                 .iter()
                 .find(|next| !next.trim_start().starts_with('#') && !next.trim_start().starts_with("//"))
-                .copied()
+                .map(String::as_str)
                 .unwrap_or_default();
             if !SWITCHES.contains(&file.path.as_str()) {
                 findings.push(format!("{}:{}: {}", file.path, index + 1, line.trim()));
