@@ -411,7 +411,7 @@ impl Driver {
                         output: done.output,
                         load: fetch + done.load,
                         service: done.service,
-                        exactness: Exactness::Approximate,
+                        exactness: Exactness::Exact,
                     });
                     (done, fresh)
                 }
