@@ -18,6 +18,12 @@ fn every_operator_agrees_with_onnx_runtime() {
 }
 
 #[wasm_bindgen_test]
+fn the_node_tests_of_onnx_pass_but_for_those_that_are_named() {
+    let fixtures = include_bytes!(concat!(env!("NEUROMESH_REFERENCE"), "/onnx-node-tests.bin"));
+    engine::node_tests(fixtures).unwrap().assert_passed();
+}
+
+#[wasm_bindgen_test]
 fn bad_models_are_refused_with_the_reason() {
     let fixtures = include_bytes!("../../sdk/neuromesh-infer/tests/fixtures/refused.bin");
     engine::refusals(fixtures).unwrap().assert_passed();

@@ -40,6 +40,17 @@ impl Report {
         }
     }
 
+    /// Of ONNX's node tests: without the failures of [`LEFT_OUT`], each of which must be there.
+    pub fn without_left_out(mut self) -> Self {
+        for (name, _) in LEFT_OUT {
+            match self.failures.iter().position(|failure| failure.split(": ").next() == Some(name)) {
+                Some(at) => drop(self.failures.remove(at)),
+                None => self.failures.push(format!("{name}: it passes, or is gone; it must leave the list")),
+            }
+        }
+        self
+    }
+
     /// Panics with the failures, if there are any, or if nothing was compared.
     pub fn assert_passed(&self) {
         assert!(self.cases > 0, "there was nothing to compare");
@@ -61,6 +72,32 @@ pub fn operators_where(fixtures: &[u8], chosen: impl Fn(&str) -> bool) -> Result
         report.record(&case.name, outcome);
     }
     Ok(report)
+}
+
+/// ONNX's node tests in scope that do not pass, and why; one that passes must leave the list.
+pub const LEFT_OUT: [(&str, &str); 12] = [
+    (
+        "test_attention_4d_causal_fp16_expanded",
+        "halves between its steps round by one step more; ONNX Runtime's do, too",
+    ),
+    ("test_dft_inverse", "the expected zeros hold the noise of a single-precision transform; ours are zeros"),
+    ("test_dft_inverse_opset19", "the same"),
+    ("test_image_decoder_decode_bmp_rgb", IMAGES),
+    ("test_image_decoder_decode_jpeg2k_rgb", IMAGES),
+    ("test_image_decoder_decode_jpeg_bgr", IMAGES),
+    ("test_image_decoder_decode_jpeg_grayscale", IMAGES),
+    ("test_image_decoder_decode_jpeg_rgb", IMAGES),
+    ("test_image_decoder_decode_png_rgb", IMAGES),
+    ("test_image_decoder_decode_pnm_rgb", IMAGES),
+    ("test_image_decoder_decode_tiff_rgb", IMAGES),
+    ("test_image_decoder_decode_webp_rgb", IMAGES),
+];
+
+const IMAGES: &str = "the decoders of seven image formats belong to the page or the plugin, not into the engine";
+
+/// Runs ONNX's node tests; those [left out](LEFT_OUT) must fail, all others pass.
+pub fn node_tests(fixtures: &[u8]) -> Result<Report, String> {
+    operators(fixtures).map(Report::without_left_out)
 }
 
 /// Loads each model of `refused.bin` and, where it loads, runs it: one of both must fail, with the expected message.
