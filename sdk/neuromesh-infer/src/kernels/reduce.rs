@@ -16,7 +16,8 @@ mod lanes;
 pub use arg::{Extreme, arg};
 pub use axes::reduce_axes;
 
-pub(in crate::kernels) use lanes::{fold, row_max, row_sum, sum_of_exponentials};
+pub(crate) use lanes::{fold, row_sum};
+pub(in crate::kernels) use lanes::{row_max, sum_of_exponentials};
 
 use super::cpu::{Cpu, dispatch};
 use super::elementwise::{for_chunks, rows_at_a_time};

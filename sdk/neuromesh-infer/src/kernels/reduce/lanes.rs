@@ -7,12 +7,7 @@ pub(in crate::kernels) const LANES: usize = 16;
 
 /// Folds a row: `step` takes an element into its lane, `join` a lane into another.
 #[inline(always)]
-pub(in crate::kernels) fn fold(
-    row: &[f32],
-    neutral: f32,
-    step: impl Fn(f32, f32) -> f32,
-    join: impl Fn(f32, f32) -> f32,
-) -> f32 {
+pub(crate) fn fold(row: &[f32], neutral: f32, step: impl Fn(f32, f32) -> f32, join: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [neutral; LANES];
     take_in(&mut lanes, row, step);
     join_lanes(lanes, join)
@@ -20,7 +15,7 @@ pub(in crate::kernels) fn fold(
 
 /// The sum of a row.
 #[inline(always)]
-pub(in crate::kernels) fn row_sum(row: &[f32]) -> f32 {
+pub(crate) fn row_sum(row: &[f32]) -> f32 {
     fold(row, 0.0, |sum, x| sum + x, |a, b| a + b)
 }
 

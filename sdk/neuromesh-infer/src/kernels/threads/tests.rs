@@ -24,7 +24,10 @@ fn every_index_once() {
 fn sleeping_workers_wake() {
     let threads = Threads::new(3);
     for _ in 0..3 {
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        let shared = &threads.pool.as_ref().expect("it has workers").shared;
+        while shared.sleepers.load(Ordering::SeqCst) < threads.count() - 1 {
+            std::thread::yield_now();
+        }
         assert_eq!(sum_of(&threads, 64), (64, true));
     }
 }
