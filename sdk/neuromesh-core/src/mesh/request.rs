@@ -365,7 +365,12 @@ impl Mesh {
             attempts: std::mem::take(&mut job.attempts),
         };
         self.router.observe(now, &observation);
-        self.refresh_peer(running.peer);
+        // Listeners are told of other peers only, and what is no peer is forgotten.
+        if running.peer == self.me {
+            self.models_stale = true;
+        } else {
+            self.refresh_peer(running.peer);
+        }
         self.profile_stale = true;
         self.finish(id, Ok(Answer { output: success.output, receipt: success.receipt, route }));
     }
