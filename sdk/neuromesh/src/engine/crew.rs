@@ -87,13 +87,16 @@ impl Crew {
 }
 
 impl Loan {
-    /// Takes helpers, so that `count` threads share the work, if so many are free; whether that went well.
+    /// Takes helpers, so that `count` threads share the work; where so many are not free, the next power of two below of
+    /// which there are. Whether it is `count`.
     pub fn widen(&mut self, count: usize) -> bool {
-        let more = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
-        if more > 0
-            && let Ok(permits) = self.crew.free.clone().try_acquire_many_owned(more)
-        {
-            self.helpers = Some((permits, self.crew.pool(count)));
+        let fewer = |count: &usize| Some(count.div_ceil(2).next_power_of_two()).filter(|fewer| fewer < count);
+        for count in std::iter::successors(Some(count), fewer).filter(|count| *count > 1) {
+            let more = u32::try_from(count - 1).unwrap_or(u32::MAX);
+            if let Ok(permits) = self.crew.free.clone().try_acquire_many_owned(more) {
+                self.helpers = Some((permits, self.crew.pool(count)));
+                break;
+            }
         }
         let held = self.own.num_permits() + self.helpers.as_ref().map_or(0, |(permits, _)| permits.num_permits());
         self.alone &= self.crew.free.available_permits() + held == self.crew.total;
@@ -169,11 +172,21 @@ mod tests {
         let mut second = waiting.await;
         assert!(!first.was_undisturbed());
         assert_eq!((busy(&crew), first.is_wanted()), (2, false));
-        assert!(!second.widen(4) && second.threads().count() == 1, "two of four are free, and one is held already");
+        assert!(!second.widen(4) && second.threads().count() == 2, "two of four are free, and one is held already");
+        assert_eq!(busy(&crew), 3);
+        second.narrow();
         assert!(second.widen(2) && second.threads().count() == 2);
+        second.narrow();
+        assert!(second.widen(1) && second.threads().count() == 1);
         assert!(!second.was_undisturbed(), "the first one is at work");
         drop((first, second));
         assert_eq!(busy(&crew), 0);
+
+        let crew = Crew::new(7);
+        let (mut first, mut second) = (crew.lend().await, crew.lend().await);
+        assert!(!first.widen(7) && first.threads().count() == 4, "five are free");
+        assert!(!second.widen(4) && second.threads().count() == 2, "two are free");
+        assert_eq!(busy(&crew), 6);
     }
 
     #[tokio::test]

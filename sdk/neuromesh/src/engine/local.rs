@@ -148,6 +148,7 @@ impl Shared {
         let watch = Stopwatch::start();
         let (output, exactness) = prepared.run(job.input, self.plugins.as_deref(), cancel, &mut conductor)?;
         let service = watch.elapsed();
+        tracing::debug!(model = %job.model, class = class.log2(), ?backend, ?service, as_chosen = conductor.as_chosen, "ran");
         if conductor.as_chosen && loan.was_undisturbed() {
             self.memo.observe(job.model, class, backend, service);
         }
