@@ -3,7 +3,9 @@
 mod allocation;
 mod conformance;
 mod device;
+mod functions;
 mod hostile;
+mod loading;
 mod models;
 mod operators;
 mod reference;
