@@ -4,10 +4,10 @@
 
 mod tree;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use neuromesh_infer::{Data, DataType, Dim, IoSpec, Limits, Model, Tensor};
+use neuromesh_infer::{Data, DataType, Dim, IoSpec, Limits, Loader, Model, Options, Tensor};
 
 pub use tree::mutate;
 
@@ -19,6 +19,32 @@ pub fn limits() -> Limits {
 /// Checks, folds and plans a file; nothing else may come of it than a model or an error.
 pub fn load(bytes: &[u8]) -> Option<Arc<Model>> {
     Model::load(Bytes::copy_from_slice(bytes), &limits()).ok().map(Arc::new)
+}
+
+/// What becomes of a file must not depend on the pieces in which it arrives, nor on those of the files that it names.
+pub fn in_pieces(bytes: &[u8]) {
+    let beside: Vec<u8> = (0..=255).collect();
+    let arrive = |piece: usize| {
+        let mut loader = Loader::new(Options { limits: limits(), ..Options::default() }, bytes.len() as u64);
+        bytes.chunks(piece).try_for_each(|piece| loader.push(piece))?;
+        for name in loader.outside()? {
+            loader.begin(&name, beside.len() as u64)?;
+            beside.chunks(piece).try_for_each(|piece| loader.push(piece))?;
+        }
+        loader.finish()
+    };
+    let describe = |model: Model| {
+        let facts = (model.inputs().to_vec(), model.outputs().to_vec(), model.weight_bytes(), model.steps());
+        format!("{facts:?}")
+    };
+    let whole = arrive(1 << 20).map(describe);
+    let piece = 1 + bytes.first().map_or(0, |byte| usize::from(*byte) % 13);
+    assert_eq!(whole, arrive(piece).map(describe), "pieces of {piece}");
+    // To look is never more dangerous than to load.
+    let mut loader = Loader::new(Options { limits: limits(), ..Options::default() }, bytes.len() as u64);
+    if loader.push(bytes).is_ok() {
+        let _ = neuromesh_infer::inspect::inspect(loader, &BTreeMap::new());
+    }
 }
 
 /// Runs a model on inputs of the shapes that it declares; `size` stands for what it leaves free.
