@@ -3,6 +3,7 @@
 mod allocation;
 mod conformance;
 mod device;
+mod flatness;
 mod functions;
 mod hostile;
 mod loading;

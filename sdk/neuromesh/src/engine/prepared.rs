@@ -181,7 +181,9 @@ fn run_graph(model: &Arc<Model>, inputs: NamedTensors, cancel: &Cancel) -> Resul
 
 fn load_error(error: LoadError) -> JobError {
     match error {
-        LoadError::TooLarge { needed, limit } | LoadError::ResultTooLarge { needed, limit, .. } => JobError::TooLarge { needed, limit },
+        LoadError::TooLarge { needed, limit } | LoadError::ResultTooLarge { needed, limit, .. } => {
+            JobError::TooLarge { needed, limit }
+        }
         error => JobError::InvalidModel(error.to_string()),
     }
 }
