@@ -68,8 +68,9 @@ impl Sketch {
 
     /// Bytes of its elements, if type and sizes are known.
     pub fn bytes(&self) -> Option<u64> {
-        let elements = crate::shape::elements(&self.sizes()?)? as u64;
-        Some(elements.saturating_mul(self.data_type?.size() as u64))
+        let size = self.data_type?.size() as u64;
+        // Also of what a machine of 32 bits could not address.
+        Some(self.sizes()?.into_iter().fold(size, |bytes, size| bytes.saturating_mul(size as u64)))
     }
 
     /// What holds for both.
@@ -128,6 +129,14 @@ pub(crate) fn infer(graph: &Graph, sizes: &BTreeMap<String, Vec<usize>>) -> Resu
         check(spec, known.get(*id), graph, *id)?;
     }
     Ok(known)
+}
+
+/// Bytes of the largest result of a node whose operands are all known.
+pub(crate) fn result_bytes(node: &Node, values: &[Option<&Value>]) -> Option<u64> {
+    let sketches: Vec<Option<Sketch>> = values.iter().map(|value| value.map(Sketch::of)).collect();
+    let inputs = sketches.iter().map(Option::as_ref).collect();
+    let results = rules::apply(&rules::Use { node, inputs, values: values.to_vec() }).ok()?;
+    results.iter().filter_map(Sketch::bytes).max()
 }
 
 /// Beside each node, whether a run executes it.
