@@ -14,6 +14,7 @@ interface Pending {
 
 /** The page's side of the Worker: starts it when it is needed, and again after it crashed. */
 export class WorkerHost implements Host {
+  readonly memory: number;
   readonly #setup: Setup;
   readonly #pending = new Map<number, Pending>();
   #worker: Worker | undefined;
@@ -21,6 +22,7 @@ export class WorkerHost implements Host {
   #closed = false;
 
   constructor(storeName: string, memory: number) {
+    this.memory = memory;
     this.#setup = { kind: "setup", storeName, memory };
   }
 

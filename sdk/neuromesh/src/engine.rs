@@ -105,6 +105,11 @@ pub trait Engine: MaybeSend + MaybeSync {
 
     /// Forgets a loaded model; its files may be gone already.
     fn unload(&self, model: &Digest);
+
+    /// The most bytes of memory that a model may take here, if that is bounded: one that needs more is not even fetched.
+    fn memory(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Tensors that a plugin gives to the engine, or gets back, by name.

@@ -106,6 +106,10 @@ impl Engine for LocalEngine {
     fn unload(&self, model: &Digest) {
         self.0.loaded().models.remove(model);
     }
+
+    fn memory(&self) -> Option<u64> {
+        Some(self.0.memory)
+    }
 }
 
 impl Shared {

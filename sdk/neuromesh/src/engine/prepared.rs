@@ -281,7 +281,9 @@ fn run_graph(
 
 fn load_error(error: LoadError) -> JobError {
     match error {
-        LoadError::TooLarge { needed, limit } => JobError::TooLarge { needed, limit },
+        LoadError::TooLarge { needed, limit } | LoadError::ResultTooLarge { needed, limit, .. } => {
+            JobError::TooLarge { needed, limit }
+        }
         error => JobError::InvalidModel(error.to_string()),
     }
 }
