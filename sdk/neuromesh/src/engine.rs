@@ -1,8 +1,11 @@
 //! What runs models on this peer: an [`Engine`] takes a [`Job`] and gives back its output.
 
+mod generate;
+mod image;
 mod local;
 mod prepared;
 mod tensors;
+mod voice;
 
 use std::{
     collections::BTreeMap,

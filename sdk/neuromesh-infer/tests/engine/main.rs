@@ -1,11 +1,15 @@
-//! The engine against ONNX Runtime's answers, bad models, hostile bytes, and real models.
+//! The engine against ONNX Runtime's answers, bad models, hostile bytes, real models, and tokenizers against the reference.
 
 mod allocation;
+mod audio;
 mod conformance;
 mod device;
+mod generation;
 mod hostile;
 mod models;
 mod operators;
 mod reference;
 mod rewrites;
 mod runs;
+mod text;
+mod vision;

@@ -2,15 +2,20 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use neuromesh_core::{DType, Digest, Payload, Pipeline, SparseBytes, Tensor};
+use neuromesh_core::{DType, Digest, Payload, Pipeline, SparseBytes, Tensor, model};
 use neuromesh_infer::{
     self as infer, LoadError, Model, RunError,
-    text::{EmbedRun, Embedder},
+    audio::{VoiceDetector, VoiceRun},
+    generation::GenerateRun,
+    text::{EmbedRun, Embedder, Pooling},
 };
 
 use super::{
     Cancel, JobError, NamedTensors, PluginCall, PluginHost,
+    generate::{self, TextModel},
+    image::ImageModel,
     tensors::{from_engine, to_engine},
+    voice,
 };
 
 /// The output tensor of a text embedding.
@@ -22,6 +27,9 @@ pub struct Prepared(Kind);
 enum Kind {
     Tensors(Arc<Model>),
     Embedding(Box<Embedder>),
+    Image(Arc<ImageModel>),
+    Voice(Arc<VoiceDetector>),
+    Text(TextModel),
     Plugin(Box<Plugin>),
 }
 
@@ -33,11 +41,17 @@ struct Plugin {
 }
 
 /// A run under way, one operator of the graph at a time.
-pub struct PreparedRun(Running);
+pub struct PreparedRun {
+    running: Running,
+    parts: Vec<Payload>,
+}
 
 enum Running {
     Tensors(infer::Run),
     Embedding(EmbedRun),
+    Image(infer::Run, Arc<ImageModel>),
+    Voice(VoiceRun),
+    Text(GenerateRun),
 }
 
 impl Prepared {
@@ -59,10 +73,25 @@ impl Prepared {
         let graph = Arc::new(Model::load(graph.into(), &limits).map_err(load_error)?);
         let kind = match pipeline {
             Pipeline::Tensors => Kind::Tensors(graph),
-            Pipeline::TextEmbedding { max_tokens, normalize } => {
+            Pipeline::TextEmbedding { max_tokens, normalize, pooling } => {
                 let (_, tokenizer) = take("tokenizer")?;
-                let embedder = Embedder::new(graph, &tokenizer, *max_tokens as usize, *normalize);
+                let pooling = match pooling {
+                    model::Pooling::Mean => Pooling::Mean,
+                    model::Pooling::First => Pooling::First,
+                    model::Pooling::Last => Pooling::Last,
+                    model::Pooling::Max => Pooling::Max,
+                };
+                let embedder = Embedder::new(graph, &tokenizer, *max_tokens as usize, pooling, *normalize);
                 Kind::Embedding(Box::new(embedder.map_err(|error| JobError::InvalidModel(error.to_string()))?))
+            }
+            Pipeline::Image(image) => {
+                let labels = files.remove("labels").map(|(_, labels)| labels);
+                Kind::Image(Arc::new(ImageModel::new(graph, image, labels.as_deref())?))
+            }
+            Pipeline::VoiceActivity(pipeline) => Kind::Voice(voice::load(graph, pipeline)?),
+            Pipeline::TextGeneration { context, max_new_tokens, stop } => {
+                let tokenizer = files.remove("tokenizer").map(|(_, tokenizer)| tokenizer);
+                Kind::Text(TextModel::new(graph, tokenizer.as_deref(), *context, *max_new_tokens, stop)?)
             }
             Pipeline::Plugin { .. } => {
                 let (component, bytes) = take("plugin")?;
@@ -99,19 +128,22 @@ impl Prepared {
     /// [`JobError::InvalidInput`] when the input is not of the kind that the model takes.
     pub fn start(&self, input: Payload) -> Result<PreparedRun, JobError> {
         let wrong = |takes: &str| Err(JobError::InvalidInput(format!("this model takes {takes}")));
-        match (&self.0, input) {
+        let running = match (&self.0, input) {
             (Kind::Tensors(model), Payload::Tensors(tensors)) => {
-                let run = model.start(to_engine(tensors)?).map_err(run_error)?;
-                Ok(PreparedRun(Running::Tensors(run)))
+                Running::Tensors(model.start(to_engine(tensors)?).map_err(run_error)?)
             }
             (Kind::Embedding(embedder), Payload::Text(text)) => {
                 let run = embedder.start(&text).map_err(|error| JobError::InvalidInput(error.to_string()))?;
-                Ok(PreparedRun(Running::Embedding(run)))
+                Running::Embedding(run)
             }
-            (Kind::Tensors(_), _) => wrong("tensors"),
-            (Kind::Embedding(_), _) => wrong("text"),
-            (Kind::Plugin(_), _) => wrong("bytes, through its plugin"),
-        }
+            (Kind::Image(image), input) => Running::Image(image.start(&input)?, image.clone()),
+            (Kind::Voice(detector), input) => Running::Voice(voice::start(detector, &input)?),
+            (Kind::Text(text), input) => Running::Text(text.start(input)?),
+            (Kind::Tensors(_), _) => return wrong("tensors"),
+            (Kind::Embedding(_), _) => return wrong("text"),
+            (Kind::Plugin(_), _) => return wrong("bytes, through its plugin"),
+        };
+        Ok(PreparedRun { running, parts: Vec::new() })
     }
 
     /// Runs the graph alone.
@@ -122,7 +154,9 @@ impl Prepared {
         let graph = match &self.0 {
             Kind::Tensors(graph) => graph,
             Kind::Plugin(plugin) => &plugin.graph,
-            Kind::Embedding(_) => return Err(JobError::InvalidInput("this model takes text".into())),
+            Kind::Image(image) => &image.model,
+            Kind::Embedding(_) | Kind::Text(_) => return Err(JobError::InvalidInput("this model takes text".into())),
+            Kind::Voice(_) => return Err(JobError::InvalidInput("this model takes a sound".into())),
         };
         from_engine(run_graph(graph, to_engine(inputs)?, cancel)?)
     }
@@ -148,7 +182,7 @@ impl PreparedRun {
     /// # Errors
     /// [`JobError::Failed`], naming the operator.
     pub fn step(&mut self) -> Result<Option<Payload>, JobError> {
-        match &mut self.0 {
+        match &mut self.running {
             Running::Tensors(run) => {
                 let outputs = run.step().map_err(run_error)?;
                 outputs.map(|outputs| from_engine(outputs).map(Payload::Tensors)).transpose()
@@ -157,7 +191,17 @@ impl PreparedRun {
                 let vector = run.step().map_err(|error| JobError::Failed(error.to_string()))?;
                 Ok(vector.map(|vector| embedding(&vector)))
             }
+            Running::Image(run, image) => {
+                run.step().map_err(run_error)?.map(|outputs| image.answer(outputs)).transpose()
+            }
+            Running::Voice(run) => Ok(run.step().map_err(voice::error)?.map(|found| voice::answer(&found))),
+            Running::Text(run) => generate::step(run, &mut self.parts),
         }
+    }
+
+    /// The parts of the answer that came since the last call, in order; most pipelines have none.
+    pub fn take_parts(&mut self) -> Vec<Payload> {
+        std::mem::take(&mut self.parts)
     }
 }
 
@@ -186,7 +230,7 @@ fn load_error(error: LoadError) -> JobError {
     }
 }
 
-fn run_error(error: RunError) -> JobError {
+pub(super) fn run_error(error: RunError) -> JobError {
     match error {
         RunError::OutOfMemory { needed, limit, .. } => JobError::TooLarge { needed, limit },
         RunError::Input { .. } => JobError::InvalidInput(error.to_string()),
