@@ -18,8 +18,13 @@ export { join } from "./join.js";
 export { Mesh } from "./mesh.js";
 export type {
   Attempt,
+  AudioSource,
+  ClassScore,
   DType,
   Estimate,
+  GenerateInput,
+  GeneratedText,
+  ImageSource,
   Input,
   JoinOptions,
   Json,
@@ -30,8 +35,10 @@ export type {
   Receipt,
   Route,
   RunOptions,
+  Takes,
   Tensor,
   TensorData,
   TensorInput,
   Tier,
+  VoiceActivity,
 } from "./types.js";

@@ -1,5 +1,7 @@
 import { invalid } from "./errors.js";
-import type { DType, Input, RunOptions, TensorData, TensorInput, Tier } from "./types.js";
+import { toJson } from "./json.js";
+import { audioInput, imageInput } from "./media.js";
+import type { DType, ImageSource, Input, RunOptions, Takes, TensorData, TensorInput, Tier } from "./types.js";
 import type { WireBytes, WireInput, WireTensor } from "./wire.js";
 
 /** The most bytes that one input may carry over the wire; the core has the same bound. */
@@ -25,14 +27,43 @@ export function readsFile(input: Input): input is Blob | Uint8Array {
   return input instanceof Uint8Array || (typeof Blob !== "undefined" && input instanceof Blob);
 }
 
-/** Brings what a caller may pass into the one form that the core takes. */
-export async function normalizeInput(input: Input, reads: Reads = DEFAULT_READS): Promise<WireInput> {
+/** Brings what a caller may pass into the one form that the core takes; of a plain file `takes` tells what to make. */
+export async function normalizeInput(input: Input, reads: Reads = DEFAULT_READS, takes?: Takes): Promise<WireInput> {
   if (typeof input === "string") return normalizeText(input);
-  if (readsFile(input)) return { bytes: await readEnds(input, reads) };
-  if (typeof input === "object" && input !== null && "tensors" in input) {
-    return { tensors: normalizeTensors(input.tensors) };
+  if (readsFile(input)) {
+    if (takes === "image") return imageInput(new Blob([input as BlobPart]), MAX_INPUT_BYTES);
+    if (takes === "audio") return audioInput(input, MAX_INPUT_BYTES);
+    return { bytes: await readEnds(input, reads) };
   }
-  throw invalid(`an input is a string, a Blob or File, a Uint8Array or {tensors: […]}; got ${kindOf(input)}`);
+  if (typeof input === "object" && input !== null) {
+    if ("tensors" in input) return { tensors: normalizeTensors(input.tensors) };
+    if ("json" in input) return { json: normalizeJson(input.json) };
+    if ("image" in input) return imageInput(object(input.image, "image"), MAX_INPUT_BYTES);
+    if ("audio" in input) return audioInput(object(input.audio, "audio"), MAX_INPUT_BYTES);
+    if (isPicture(input)) return imageInput(input, MAX_INPUT_BYTES);
+  }
+  throw invalid(
+    `an input is a string, a Blob or File, a Uint8Array, a picture, {image}, {audio}, {json} or {tensors: […]}; got ${kindOf(input)}`,
+  );
+}
+
+function isPicture(input: object): input is ImageBitmap | ImageData {
+  const is = (name: "ImageBitmap" | "ImageData") => {
+    const known: unknown = (globalThis as Record<string, unknown>)[name];
+    return typeof known === "function" && input instanceof known;
+  };
+  return is("ImageBitmap") || is("ImageData");
+}
+
+function object<T extends object | ImageSource>(value: T, name: string): T {
+  if (typeof value !== "object" || (value as object | null) === null) throw invalid(`{${name}} needs an object, got ${kindOf(value)}`);
+  return value;
+}
+
+function normalizeJson(value: unknown): string {
+  const json = JSON.stringify(toJson(value));
+  if (json.length * 3 > MAX_INPUT_BYTES) throw invalid(`the JSON is over the limit of ${MAX_INPUT_BYTES} bytes`);
+  return json;
 }
 
 function normalizeText(text: string): WireInput {

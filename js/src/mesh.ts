@@ -3,7 +3,7 @@ import { Discovery } from "./discovery.js";
 import { MeshDocument } from "./document.js";
 import { NeuromeshError, aborted, invalid, toError } from "./errors.js";
 import { Emitter } from "./events.js";
-import { DEFAULT_READS, normalizeInput, normalizeOptions, readsFile } from "./input.js";
+import { normalizeInput, normalizeOptions, readsFile } from "./input.js";
 import { toJson } from "./json.js";
 import type { Input, MeshEvent, MeshEvents, ModelInfo, PeerInfo, RunOptions } from "./types.js";
 import type { WasmMesh } from "./wasm/mesh.js";
@@ -27,7 +27,7 @@ export class Mesh {
   readonly #parts: MeshParts;
   readonly #events = new Emitter<MeshEvents & { "*": MeshEvent }>();
   readonly #docs = new Map<string, MeshDocument<never>>();
-  readonly #reads = new Map<string, { head: number; tail: number }>();
+  readonly #known = new Map<string, Pick<ModelInfo, "reads" | "takes">>();
   readonly #connected = new Set<string>();
   #nextRequest = 1;
   #online = true;
@@ -50,7 +50,7 @@ export class Mesh {
 
   /**
    * Runs a model where it is best to run it: here or on any peer that has it, by the router's prediction. Of files and
-   * bytes only the ends that the model reads are taken.
+   * bytes only the parts that the model reads are taken; pictures are decoded here, and everything after that is the model's.
    */
   async run(model: string, input: Input, options: RunOptions = {}): Promise<Answer> {
     if (typeof model !== "string" || model === "") throw invalid("model must be a model's name or digest");
@@ -58,7 +58,8 @@ export class Mesh {
     const { signal } = options;
     if (signal?.aborted) throw aborted(signal);
     this.#assertOpen();
-    const wireInput = await normalizeInput(input, readsFile(input) ? await this.#readsOf(model) : undefined);
+    const { reads, takes } = readsFile(input) ? await this.#manifestOf(model) : {};
+    const wireInput = await normalizeInput(input, reads, takes);
     if (signal?.aborted) throw aborted(signal);
     try {
       return await this.#runOnce(model, wireInput, wireOptions, signal);
@@ -169,13 +170,14 @@ export class Mesh {
     });
   }
 
-  async #readsOf(model: string): Promise<{ head: number; tail: number }> {
-    const known = this.#reads.get(model);
+  /** What the manifest of a model says about its input, if it is here. */
+  async #manifestOf(model: string): Promise<Pick<ModelInfo, "reads" | "takes">> {
+    const known = this.#known.get(model);
     if (known !== undefined) return known;
     const info = (await this.models()).find(({ name, digest }) => name === model || digest === model);
-    if (info?.reads === undefined) return DEFAULT_READS;
-    this.#reads.set(model, info.reads);
-    return info.reads;
+    if (info?.takes === undefined) return {};
+    this.#known.set(model, info);
+    return info;
   }
 
   #onEvent(event: MeshEvent): void {
@@ -194,7 +196,7 @@ export class Mesh {
         break;
       case "models":
         // A name may mean another model now.
-        this.#reads.clear();
+        this.#known.clear();
         break;
       default:
     }

@@ -19,8 +19,69 @@ export interface Tensor {
 /** A tensor to run a model on; without `dtype` it follows from the array (`Uint8Array` is `u8`, `Uint16Array` is `f16`). */
 export type TensorInput = Omit<Tensor, "dtype"> & { dtype?: DType };
 
-/** What a model may be run on: text, a file or bytes (only the ends that the model reads are taken), or tensors. */
-export type Input = string | Blob | Uint8Array | { tensors: readonly TensorInput[] };
+/** A picture: a file, something decoded already, or RGBA pixels row by row. */
+export type ImageSource =
+  | Blob
+  | ImageBitmap
+  | ImageData
+  | { data: Uint8ClampedArray | Uint8Array; width: number; height: number };
+
+/** A sound: a WAV file, an `AudioBuffer`, or samples of one channel from -1 to 1. */
+export type AudioSource = Blob | Uint8Array | AudioBuffer | { samples: Float32Array; rate: number };
+
+/** What a text generator is asked, beyond a plain prompt. The same seed gives the same text. */
+export interface GenerateInput {
+  prompt?: string;
+  /** Instead of a prompt: its tokens. */
+  tokens?: readonly number[];
+  maxNewTokens?: number;
+  /** 0, as when absent: always the most probable token. */
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  seed?: number;
+}
+
+/**
+ * What a model may be run on: text, a file or bytes (only the parts that the model reads are taken), a picture, a sound, a
+ * JSON document, or tensors. A plain file is decoded as a picture once the model's manifest is known here and asks for one;
+ * `{ image }` and `{ audio }` always say so.
+ */
+export type Input =
+  | string
+  | Blob
+  | Uint8Array
+  | ImageBitmap
+  | ImageData
+  | { image: ImageSource }
+  | { audio: AudioSource }
+  | { json: GenerateInput | Json }
+  | { tensors: readonly TensorInput[] };
+
+/** What a model takes. */
+export type Takes = "tensors" | "text" | "bytes" | "image" | "audio";
+
+/** One class of a picture. */
+export interface ClassScore {
+  index: number;
+  label: string;
+  score: number;
+}
+
+/** Where there is speech, in samples of `rate`, and its probability in each window. */
+export interface VoiceActivity {
+  rate: number;
+  segments: { start: number; end: number }[];
+  probabilities: number[];
+}
+
+/** A generated text. */
+export interface GeneratedText {
+  text: string;
+  tokens: number[];
+  /** `"stop"`: the model ended it; `"length"`: there was no more room. */
+  finish: "stop" | "length";
+}
 
 /** What the caller wants of the router. */
 export interface RunOptions {
@@ -127,6 +188,8 @@ export interface ModelInfo {
   holders: string[];
   /** The parts of a file that it reads, in bytes from the beginning and the end; known once its manifest is here. */
   reads?: { head: number; tail: number };
+  /** What it takes; known once its manifest is here. */
+  takes?: Takes;
 }
 
 /** What happens in the mesh, by name. */

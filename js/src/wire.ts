@@ -14,8 +14,8 @@ export interface WireBytes {
   parts: { offset: number; data: Uint8Array }[];
 }
 
-export type WireInput = { text: string } | { bytes: WireBytes } | { tensors: WireTensor[] };
-export type WireOutput = WireInput | { json: string };
+export type WireInput = { text: string } | { json: string } | { bytes: WireBytes } | { tensors: WireTensor[] };
+export type WireOutput = WireInput;
 
 export interface WireAnswer {
   output: WireOutput;

@@ -110,18 +110,28 @@ impl WasmMesh {
         plain(&self.mesh.peers().await.map_err(|error| to_js(&error))?)
     }
 
-    /// The models known now; those whose manifest is here say which parts of a file they read.
+    /// The models known now; those whose manifest is here say what they take and which parts of a file they read.
     pub async fn models(&self) -> Result<JsValue, JsValue> {
         let models = self.mesh.models().await.map_err(|error| to_js(&error))?;
         let array = Array::new();
         for model in &models {
             let entry: js_sys::Object = plain(model)?.unchecked_into();
             let manifest = self.mesh.manifest(model.digest).await.map_err(|error| to_js(&error))?;
-            if let Some(Manifest { pipeline: Pipeline::Plugin { head, tail }, .. }) = manifest {
-                let reads = js_sys::Object::new();
-                set(&reads, "head", &head.into());
-                set(&reads, "tail", &tail.into());
-                set(&entry, "reads", &reads);
+            if let Some(Manifest { pipeline, .. }) = manifest {
+                let takes = match pipeline {
+                    Pipeline::Tensors => "tensors",
+                    Pipeline::TextEmbedding { .. } | Pipeline::TextGeneration { .. } => "text",
+                    Pipeline::Image(_) => "image",
+                    Pipeline::VoiceActivity(_) => "audio",
+                    Pipeline::Plugin { .. } => "bytes",
+                };
+                set(&entry, "takes", &takes.into());
+                if let Pipeline::Plugin { head, tail } = pipeline {
+                    let reads = js_sys::Object::new();
+                    set(&reads, "head", &head.into());
+                    set(&reads, "tail", &tail.into());
+                    set(&entry, "reads", &reads);
+                }
             }
             array.push(&entry);
         }

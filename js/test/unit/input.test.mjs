@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MAX_INPUT_BYTES, normalizeInput, normalizeOptions, tensorData, windows } from "../../dist/input.js";
+import { factorFor, reduce } from "../../dist/media.js";
 
 const invalid = { name: "InvalidInput" };
 
@@ -108,4 +109,43 @@ test("options keep what is given and nothing else", () => {
   assert.deepEqual(normalizeOptions({ prefer: undefined }), {});
   const wrong = [{ tier: "moon" }, { prefer: 1 }, { deadline: 0 }, { deadline: NaN }, { privacy: "none" }, { numerics: "quick" }, { signal: {} }, { teir: "edge" }, null];
   for (const options of wrong) assert.throws(() => normalizeOptions(options), invalid);
+});
+
+test("a picture becomes one tensor of bytes, smaller by a whole factor where it must", async () => {
+  const { tensors } = await normalizeInput({ image: { data: Uint8Array.of(1, 2, 3, 0, 4, 5, 6, 255), width: 2, height: 1 } });
+  assert.deepEqual(tensors, [{ name: "image", dtype: "u8", shape: [1, 2, 3], data: Uint8Array.of(1, 2, 3, 4, 5, 6) }]);
+  assert.equal(factorFor(4000, 3000, MAX_INPUT_BYTES), 2);
+  assert.equal(factorFor(2000, 2000, MAX_INPUT_BYTES), 1);
+  // The numbers of the engine's own test: (0 + 1 + 2 + 4) / 4 = 1.75, (9 + 20) / 2 = 14.5.
+  const gray = [0, 1, 9, 2, 4, 20].flatMap((x) => [x, x, x, 255]);
+  assert.deepEqual(reduce(Uint8Array.from(gray), 3, 2, 2), { width: 2, height: 1, rgb: Uint8Array.of(2, 2, 2, 15, 15, 15) });
+  for (const image of [null, "x", { data: new Uint8Array(3), width: 1, height: 1 }, { data: new Uint8Array(0), width: 0, height: 1 }]) {
+    await assert.rejects(normalizeInput({ image }), invalid);
+  }
+  // Node.js decodes no files.
+  await assert.rejects(normalizeInput({ image: new Blob(["x"]) }), invalid);
+  await assert.rejects(normalizeInput(new Blob(["x"]), undefined, "image"), invalid);
+});
+
+test("a sound is a whole file, or samples with their rate", async () => {
+  const wav = new Uint8Array(20_000).fill(3);
+  for (const audio of [wav, new Blob([wav])]) {
+    const expected = { bytes: { len: 20_000, parts: [{ offset: 0, data: wav }] } };
+    assert.deepEqual(await normalizeInput({ audio }), expected);
+    assert.deepEqual(await normalizeInput(audio, undefined, "audio"), expected);
+  }
+  const { tensors } = await normalizeInput({ audio: { samples: Float32Array.of(0.5, -1), rate: 16_000 } });
+  assert.deepEqual(tensors.map(({ name, dtype, shape }) => [name, dtype, shape]), [["samples", "f32", [2]], ["rate", "i32", []]]);
+  assert.deepEqual([...tensorData(tensors[0])], [0.5, -1]);
+  assert.deepEqual([...tensorData(tensors[1])], [16_000]);
+  const channels = [Float32Array.of(1, 0), Float32Array.of(0, 0.5)];
+  const buffer = { length: 2, numberOfChannels: 2, sampleRate: 8000, getChannelData: (channel) => channels[channel] };
+  assert.deepEqual([...tensorData((await normalizeInput({ audio: buffer })).tensors[0])], [0.5, 0.25]);
+  await assert.rejects(normalizeInput({ audio: { samples: [1], rate: 16_000 } }), invalid);
+  await assert.rejects(normalizeInput({ audio: { samples: Float32Array.of(1), rate: 0.5 } }), invalid);
+});
+
+test("JSON passes as text", async () => {
+  assert.deepEqual(await normalizeInput({ json: { prompt: "a", maxNewTokens: 3 } }), { json: '{"prompt":"a","maxNewTokens":3}' });
+  await assert.rejects(normalizeInput({ json: { prompt: NaN } }), invalid);
 });

@@ -4,8 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Digest;
 
+mod pipeline;
 #[cfg(test)]
 mod tests;
+
+pub use pipeline::{ImageChannels, ImageFilter, ImageLayout, ImagePipeline, ImageSize, Number, Pooling, VoicePipeline};
 
 /// The longest manifest, in bytes of JSON.
 pub const MAX_MANIFEST_BYTES: usize = 64 << 10;
@@ -27,7 +30,7 @@ pub struct Manifest {
     pub name: String,
     /// What happens around the graph.
     pub pipeline: Pipeline,
-    /// The files, by role: `graph` (ONNX), `tokenizer`, `plugin` (a component), `labels` …
+    /// The files, by role: `graph` (ONNX), `tokenizer`, `labels`, `plugin` (a component) …
     pub files: Vec<ModelFile>,
     /// Bytes of memory that a loaded model needs at least.
     pub memory: u64,
@@ -54,12 +57,30 @@ pub struct ModelFile {
 pub enum Pipeline {
     /// Tensors in, tensors out.
     Tensors,
-    /// Text in, one tensor `embedding` of shape `[hidden]` out: tokenize, run, mean-pool over the attention mask.
+    /// Text in, one tensor `embedding` of shape `[hidden]` out: tokenize, run, pool over the tokens.
     TextEmbedding {
         /// Longer inputs are cut to this many tokens.
         max_tokens: u32,
         /// Divide by the Euclidean norm.
         normalize: bool,
+        /// How the vectors of the tokens become one.
+        #[serde(default, skip_serializing_if = "Pooling::is_default")]
+        pooling: Pooling,
+    },
+    /// A picture in (a tensor of uint8, `[height, width, 1, 3 or 4]`, or on a node an encoded file); class names and
+    /// scores out, or the model's tensors.
+    Image(Box<ImagePipeline>),
+    /// A sound in (a WAV file, or the tensors `samples` of float32 and `rate`), JSON with segments and probabilities out.
+    VoiceActivity(VoicePipeline),
+    /// Text in (or JSON with options), JSON with text and tokens out, which also come one by one.
+    TextGeneration {
+        /// The most tokens of prompt and answer together.
+        context: u32,
+        /// The most new tokens of an answer whose caller names no number.
+        max_new_tokens: u32,
+        /// Tokens that end an answer.
+        #[serde(default)]
+        stop: Vec<u32>,
     },
     /// Bytes in, JSON out, through a sandboxed component of the role `plugin`.
     Plugin {
@@ -147,8 +168,11 @@ impl Manifest {
                 return invalid(format!("file {:?} of {} bytes is over {MAX_FILE_BYTES}", file.role, file.size));
             }
         }
-        let needed: &[&str] = match self.pipeline {
-            Pipeline::Tensors => &["graph"],
+        let needed: &[&str] = match &self.pipeline {
+            Pipeline::Image(image) if image.top.is_some() => &["graph", "labels"],
+            Pipeline::Tensors | Pipeline::Image(_) | Pipeline::VoiceActivity(_) | Pipeline::TextGeneration { .. } => {
+                &["graph"]
+            }
             Pipeline::TextEmbedding { .. } => &["graph", "tokenizer"],
             Pipeline::Plugin { .. } => &["graph", "plugin"],
         };

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 #[cfg(feature = "text")]
-use crate::text::Embedder;
+use crate::text::{Embedder, Pooling};
 use crate::{Data, Limits, Model, Options, Tensor, kernels::cpu::Cpu};
 use fixture::Stage;
 pub use fixture::{Fixture, Tolerance};
@@ -169,7 +169,8 @@ impl Fnv {
 /// Compares the tokens and the embeddings of the texts in `minilm_text.bin`.
 #[cfg(feature = "text")]
 pub fn embedder(model: Bytes, tokenizer: &[u8], fixtures: &[u8]) -> Result<Report, String> {
-    let embedder = Embedder::new(load(model)?, tokenizer, 256, true).map_err(|error| error.to_string())?;
+    let embedder =
+        Embedder::new(load(model)?, tokenizer, 256, Pooling::Mean, true).map_err(|error| error.to_string())?;
     let mut report = Report::default();
     for case in Fixture::read_all(fixtures)? {
         report.record(&case.name, compare_text(&embedder, &case));

@@ -9,7 +9,8 @@
 //! - [`Model::start`] checks the inputs and gives a [`Run`]; each [`Run::step`] executes **one** operator, so that the caller
 //!   decides where to yield, to cancel and to measure.
 //! - `device` (feature `burn`) runs the same graph on any Burn backend; its docs tell why the CPU does not go that way.
-//! - [`text`] turns sentences into embeddings: tokenizer, model, pooling.
+//! - [`text`] turns sentences into tokens and embeddings; [`vision`] pictures into tensors; [`audio`] finds speech;
+//!   [`generation`] makes text with a decoder.
 //!
 //! - [`kernels`] are the loops, with the same bits on every instruction set: `NUMERICS.md`. `OPERATORS.md` lists the operators.
 //!
@@ -24,12 +25,15 @@
 //! - The CPU gives the same bits everywhere; a device's numbers are approximate.
 
 mod attribute;
+pub mod audio;
 mod buffer;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 #[cfg(feature = "burn")]
 pub mod device;
 mod error;
+#[cfg(feature = "text")]
+pub mod generation;
 mod graph;
 pub mod inspect;
 pub mod kernels;
@@ -48,6 +52,7 @@ mod tensor;
 #[cfg(feature = "text")]
 pub mod text;
 mod value;
+pub mod vision;
 
 pub use error::{Fault, LoadError, RunError};
 pub use graph::{Dim, IoSpec};

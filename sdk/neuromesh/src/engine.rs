@@ -1,10 +1,13 @@
 //! What runs models on this peer: an [`Engine`] takes a [`Job`] and gives back its output.
 
 mod crew;
+mod generate;
+mod image;
 mod local;
 mod memo;
 mod prepared;
 mod tensors;
+mod voice;
 
 use std::{
     collections::BTreeMap,

@@ -5,7 +5,7 @@ fn manifest() -> Manifest {
     Manifest {
         format: 1,
         name: "all-minilm-l6-v2".into(),
-        pipeline: Pipeline::TextEmbedding { max_tokens: 256, normalize: true },
+        pipeline: Pipeline::TextEmbedding { max_tokens: 256, normalize: true, pooling: Pooling::Mean },
         files: vec![file("graph"), file("tokenizer")],
         memory: 1,
         license: "Apache-2.0".into(),
@@ -53,4 +53,29 @@ fn what_is_no_manifest_says_so() {
     assert!(matches!(Manifest::from_json(unknown.as_bytes()), Err(ManifestError::Syntax(_))));
     let large = vec![b' '; MAX_MANIFEST_BYTES + 1];
     assert_eq!(Manifest::from_json(&large), Err(ManifestError::TooLarge(large.len())));
+}
+
+#[test]
+fn every_pipeline_is_read_back() {
+    let classes = r#"{"kind":"image","resize":{"shortest":256},"crop":[224,224],"mean":[0.485,0.456,0.406],"std":[0.229,0.224,0.225],"top":5}"#;
+    let pipelines = [
+        r#"{"kind":"text-embedding","max_tokens":9,"normalize":false,"pooling":"first"}"#,
+        r#"{"kind":"image"}"#,
+        r#"{"kind":"image","resize":{"within":[960,32]},"filter":"linear","channels":"bgr","layout":"nhwc"}"#,
+        classes,
+        r#"{"kind":"voice-activity"}"#,
+        r#"{"kind":"voice-activity","rate":8000,"window":256,"context":32,"threshold":0.6}"#,
+        r#"{"kind":"text-generation","context":512,"max_new_tokens":64,"stop":[2]}"#,
+    ];
+    for json in pipelines {
+        let pipeline: Pipeline = serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"));
+        let written = serde_json::to_string(&pipeline).unwrap();
+        assert_eq!(serde_json::from_str::<Pipeline>(&written).unwrap(), pipeline, "{written}");
+        let surprise = json.replacen('{', r#"{"surprise":1,"#, 1);
+        assert!(serde_json::from_str::<Pipeline>(&surprise).is_err(), "{surprise}");
+    }
+    let mut manifest = manifest();
+    manifest.pipeline = serde_json::from_str(classes).unwrap();
+    let error = Manifest::from_json(&manifest.to_json()).unwrap_err().to_string();
+    assert!(error.contains("labels"), "{error}");
 }

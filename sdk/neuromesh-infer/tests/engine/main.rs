@@ -1,10 +1,12 @@
-//! The engine against ONNX Runtime's answers, bad models, hostile bytes, and real models.
+//! The engine against ONNX Runtime's answers, bad models, hostile bytes, real models, and tokenizers against the reference.
 
 mod allocation;
+mod audio;
 mod conformance;
 mod device;
 mod flatness;
 mod functions;
+mod generation;
 mod hostile;
 mod loading;
 mod models;
@@ -12,3 +14,5 @@ mod operators;
 mod reference;
 mod rewrites;
 mod runs;
+mod text;
+mod vision;

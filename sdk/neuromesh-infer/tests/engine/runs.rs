@@ -5,7 +5,7 @@ use std::sync::Arc;
 use neuromesh_infer::{
     Data, Limits, LoadError, Model, RunError, RunOptions, Tensor,
     kernels::{cpu::Numerics, threads::Threads},
-    text::{Embedder, MAX_TEXT_BYTES, TextError},
+    text::{Embedder, MAX_TEXT_BYTES, Pooling, TextError, TokenizerError},
 };
 
 use crate::{allocation::measure, models::model_file};
@@ -83,18 +83,18 @@ fn an_operator_that_would_take_too_long_is_refused() {
 fn texts_and_tokenizers_that_cannot_be_used_are_refused() {
     let model = Arc::new(Model::load(model_file("all-minilm-l6-v2", "model.onnx"), &Limits::default()).unwrap());
     let tokenizer = model_file("all-minilm-l6-v2", "tokenizer.json");
-    let broken = Embedder::new(Arc::clone(&model), &tokenizer[..1000], 256, true);
+    let broken = Embedder::new(Arc::clone(&model), &tokenizer[..1000], 256, Pooling::Mean, true);
     assert!(matches!(broken, Err(TextError::Tokenizer(_))));
-    let no_room = Embedder::new(Arc::clone(&model), &tokenizer, 0, true);
+    let no_room = Embedder::new(Arc::clone(&model), &tokenizer, 0, Pooling::Mean, true);
     assert!(matches!(no_room, Err(TextError::Tokenizer(_))));
-    let embedder = Embedder::new(model, &tokenizer, 16, true).unwrap();
+    let embedder = Embedder::new(model, &tokenizer, 16, Pooling::Mean, true).unwrap();
     let long = "word ".repeat(MAX_TEXT_BYTES / 5);
     assert_eq!(embedder.tokens(&long).unwrap().len(), 16);
     let too_long = embedder.embed(&(long + "more"));
-    assert!(matches!(too_long, Err(TextError::TooLong { limit: MAX_TEXT_BYTES, .. })));
+    assert!(matches!(too_long, Err(TextError::Tokenizer(TokenizerError::TooLong { limit: MAX_TEXT_BYTES, .. }))));
 
     let magika = Arc::new(Model::load(model_file("magika", "model.onnx"), &Limits::default()).unwrap());
-    assert!(matches!(Embedder::new(magika, &tokenizer, 16, true), Err(TextError::Model(_))));
+    assert!(matches!(Embedder::new(magika, &tokenizer, 16, Pooling::Mean, true), Err(TextError::Model(_))));
 }
 
 /// One model runs with any number of threads and either numerics; the exact path keeps its bits, also when the helpers leave.

@@ -2,16 +2,21 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use neuromesh_core::{DType, Digest, Payload, Pipeline, SparseBytes, Tensor, receipt::Exactness};
+use neuromesh_core::{DType, Digest, Payload, Pipeline, SparseBytes, Tensor, model, receipt::Exactness};
 use neuromesh_infer::{
     self as infer, LoadError, Model, RunError, RunOptions,
+    audio::{VoiceDetector, VoiceRun},
+    generation::GenerateRun,
     kernels::cpu::Numerics,
-    text::{EmbedRun, Embedder},
+    text::{EmbedRun, Embedder, Pooling},
 };
 
 use super::{
     Cancel, JobError, NamedTensors, PluginCall, PluginHost,
+    generate::{self, TextModel},
+    image::ImageModel,
     tensors::{from_engine, to_engine},
+    voice,
 };
 
 /// The output tensor of a text embedding.
@@ -23,6 +28,9 @@ pub struct Prepared(Kind);
 enum Kind {
     Tensors(Arc<Model>),
     Embedding(Box<Embedder>),
+    Image(Arc<ImageModel>),
+    Voice(Arc<VoiceDetector>),
+    Text(TextModel),
     Plugin(Box<Plugin>),
 }
 
@@ -54,11 +62,17 @@ impl Conduct for RunOptions {
 }
 
 /// A run under way, one operator of the graph at a time.
-pub struct PreparedRun(Running);
+pub struct PreparedRun {
+    running: Running,
+    parts: Vec<Payload>,
+}
 
 enum Running {
     Tensors(infer::Run),
     Embedding(EmbedRun),
+    Image(infer::Run, Arc<ImageModel>),
+    Voice(VoiceRun),
+    Text(GenerateRun),
 }
 
 impl Prepared {
@@ -80,10 +94,25 @@ impl Prepared {
         let graph = Arc::new(Model::load(graph.into(), &limits).map_err(load_error)?);
         let kind = match pipeline {
             Pipeline::Tensors => Kind::Tensors(graph),
-            Pipeline::TextEmbedding { max_tokens, normalize } => {
+            Pipeline::TextEmbedding { max_tokens, normalize, pooling } => {
                 let (_, tokenizer) = take("tokenizer")?;
-                let embedder = Embedder::new(graph, &tokenizer, *max_tokens as usize, *normalize);
+                let pooling = match pooling {
+                    model::Pooling::Mean => Pooling::Mean,
+                    model::Pooling::First => Pooling::First,
+                    model::Pooling::Last => Pooling::Last,
+                    model::Pooling::Max => Pooling::Max,
+                };
+                let embedder = Embedder::new(graph, &tokenizer, *max_tokens as usize, pooling, *normalize);
                 Kind::Embedding(Box::new(embedder.map_err(|error| JobError::InvalidModel(error.to_string()))?))
+            }
+            Pipeline::Image(image) => {
+                let labels = files.remove("labels").map(|(_, labels)| labels);
+                Kind::Image(Arc::new(ImageModel::new(graph, image, labels.as_deref())?))
+            }
+            Pipeline::VoiceActivity(pipeline) => Kind::Voice(voice::load(graph, pipeline)?),
+            Pipeline::TextGeneration { context, max_new_tokens, stop } => {
+                let tokenizer = files.remove("tokenizer").map(|(_, tokenizer)| tokenizer);
+                Kind::Text(TextModel::new(graph, tokenizer.as_deref(), *context, *max_new_tokens, stop)?)
             }
             Pipeline::Plugin { .. } => {
                 let (component, bytes) = take("plugin")?;
@@ -112,7 +141,9 @@ impl Prepared {
         let options = conduct.begin();
         let result = self.start_with(input, options).and_then(|mut run| {
             loop {
-                conduct.between(run.run_mut());
+                if let Some(run) = run.run_mut() {
+                    conduct.between(run);
+                }
                 if cancel.is_cancelled() {
                     return Err(JobError::Cancelled);
                 }
@@ -139,20 +170,22 @@ impl Prepared {
     /// As [`Prepared::start`].
     pub fn start_with(&self, input: Payload, options: RunOptions) -> Result<PreparedRun, JobError> {
         let wrong = |takes: &str| Err(JobError::InvalidInput(format!("this model takes {takes}")));
-        match (&self.0, input) {
+        let running = match (&self.0, input) {
             (Kind::Tensors(model), Payload::Tensors(tensors)) => {
-                let run = model.start_with(to_engine(tensors)?, options).map_err(run_error)?;
-                Ok(PreparedRun(Running::Tensors(run)))
+                Running::Tensors(model.start_with(to_engine(tensors)?, options).map_err(run_error)?)
             }
             (Kind::Embedding(embedder), Payload::Text(text)) => {
                 let run = embedder.start_with(&text, options);
-                let run = run.map_err(|error| JobError::InvalidInput(error.to_string()))?;
-                Ok(PreparedRun(Running::Embedding(run)))
+                Running::Embedding(run.map_err(|error| JobError::InvalidInput(error.to_string()))?)
             }
-            (Kind::Tensors(_), _) => wrong("tensors"),
-            (Kind::Embedding(_), _) => wrong("text"),
-            (Kind::Plugin(_), _) => wrong("bytes, through its plugin"),
-        }
+            (Kind::Image(image), input) => Running::Image(image.start(&input, options)?, image.clone()),
+            (Kind::Voice(detector), input) => Running::Voice(voice::start(detector, &input, options)?),
+            (Kind::Text(text), input) => Running::Text(text.start(input, options)?),
+            (Kind::Tensors(_), _) => return wrong("tensors"),
+            (Kind::Embedding(_), _) => return wrong("text"),
+            (Kind::Plugin(_), _) => return wrong("bytes, through its plugin"),
+        };
+        Ok(PreparedRun { running, parts: Vec::new() })
     }
 
     /// Runs the graph alone.
@@ -176,7 +209,9 @@ impl Prepared {
         let graph = match &self.0 {
             Kind::Tensors(graph) => graph,
             Kind::Plugin(plugin) => &plugin.graph,
-            Kind::Embedding(_) => return Err(JobError::InvalidInput("this model takes text".into())),
+            Kind::Image(image) => &image.model,
+            Kind::Embedding(_) | Kind::Text(_) => return Err(JobError::InvalidInput("this model takes text".into())),
+            Kind::Voice(_) => return Err(JobError::InvalidInput("this model takes a sound".into())),
         };
         let (outputs, numerics) = run_graph(graph, to_engine(inputs)?, cancel, conduct)?;
         Ok((from_engine(outputs)?, exactness(numerics)))
@@ -214,15 +249,22 @@ impl Plugin {
 
 impl PreparedRun {
     /// What its numbers are.
-    pub fn exactness(&mut self) -> Exactness {
-        exactness(self.run_mut().numerics())
+    pub fn exactness(&self) -> Exactness {
+        exactness(match &self.running {
+            Running::Tensors(run) | Running::Image(run, _) => run.numerics(),
+            Running::Embedding(run) => run.numerics(),
+            Running::Voice(run) => run.numerics(),
+            Running::Text(run) => run.numerics(),
+        })
     }
 
-    /// The run of the graph.
-    pub fn run_mut(&mut self) -> &mut infer::Run {
-        match &mut self.0 {
-            Running::Tensors(run) => run,
-            Running::Embedding(run) => run.run_mut(),
+    /// The run of the graph that is under way; pipelines may make several.
+    pub fn run_mut(&mut self) -> Option<&mut infer::Run> {
+        match &mut self.running {
+            Running::Tensors(run) | Running::Image(run, _) => Some(run),
+            Running::Embedding(run) => Some(run.run_mut()),
+            Running::Voice(run) => run.run_mut(),
+            Running::Text(run) => Some(run.run_mut()),
         }
     }
 
@@ -231,7 +273,7 @@ impl PreparedRun {
     /// # Errors
     /// [`JobError::Failed`], naming the operator.
     pub fn step(&mut self) -> Result<Option<Payload>, JobError> {
-        match &mut self.0 {
+        match &mut self.running {
             Running::Tensors(run) => {
                 let outputs = run.step().map_err(run_error)?;
                 outputs.map(|outputs| from_engine(outputs).map(Payload::Tensors)).transpose()
@@ -240,7 +282,17 @@ impl PreparedRun {
                 let vector = run.step().map_err(|error| JobError::Failed(error.to_string()))?;
                 Ok(vector.map(|vector| embedding(&vector)))
             }
+            Running::Image(run, image) => {
+                run.step().map_err(run_error)?.map(|outputs| image.answer(outputs)).transpose()
+            }
+            Running::Voice(run) => Ok(run.step().map_err(voice::error)?.map(|found| voice::answer(&found))),
+            Running::Text(run) => generate::step(run, &mut self.parts),
         }
+    }
+
+    /// The parts of the answer that came since the last call, in order; most pipelines have none.
+    pub fn take_parts(&mut self) -> Vec<Payload> {
+        std::mem::take(&mut self.parts)
     }
 }
 
@@ -288,7 +340,7 @@ fn load_error(error: LoadError) -> JobError {
     }
 }
 
-fn run_error(error: RunError) -> JobError {
+pub(super) fn run_error(error: RunError) -> JobError {
     match error {
         RunError::OutOfMemory { needed, limit, .. } => JobError::TooLarge { needed, limit },
         RunError::Input { .. } => JobError::InvalidInput(error.to_string()),
