@@ -36,7 +36,7 @@ pub(super) fn find(view: &View<'_>, node: &Node) -> Option<Found> {
         }
         _ => return None,
     };
-    let producer = ["*Linear", "MatMul", "Gemm", "Conv", "*Conv"].into_iter().find_map(|op| view.only_by(x, op))?;
+    let producer = ["*Linear", "MatMul", "Gemm", "Conv", "*Conv", "*QuantizedMatMul"].into_iter().find_map(|op| view.only_by(x, op))?;
     let taken =
         producer.attributes.get(ACTIVATION).is_some() || (producer.op.name() == "Gemm" && !ends_itself(view, producer));
     if taken {
