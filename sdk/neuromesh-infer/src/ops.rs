@@ -100,6 +100,8 @@ pub(crate) enum Packed {
     Conv(Box<ConvPlan>, crate::shape::Shape),
     /// The right-hand matrix of a product of small integers.
     Int8(Box<PackedInt8>),
+    /// The weights of a recurrent layer.
+    Layer(Box<recurrent::PackedLayer>),
 }
 
 impl fmt::Debug for Packed {
@@ -114,6 +116,7 @@ impl Packed {
             Packed::Matrix(matrix) => matrix.bytes() as u64,
             Packed::Conv(plan, _) => plan.bytes() as u64,
             Packed::Int8(matrix) => matrix.bytes() as u64,
+            Packed::Layer(layer) => layer.bytes() as u64,
         }
     }
 }

@@ -10,6 +10,7 @@ mod gate;
 mod gelu;
 mod layer_norm;
 mod linear;
+mod quantized;
 pub(crate) mod residual;
 mod softmax;
 
@@ -43,6 +44,8 @@ pub(crate) fn rewrite(graph: &mut Graph) {
     let spelled_out: [fn(&View<'_>, &Node) -> Option<Replacement>; 5] =
         [gelu::find, gate::find, layer_norm::find, linear::find, softmax::find];
     apply(graph, |view, node| spelled_out.iter().find_map(|pattern| pattern(view, node)).map(Found::from));
+    apply(graph, quantized::find);
+    apply(graph, quantized::find_bias);
     apply(graph, residual::find);
     apply(graph, activation::find);
     batch_norm::sweep(graph);
@@ -77,7 +80,7 @@ struct View<'a> {
     graph: &'a Graph,
     /// The position of the node that makes each value.
     producers: Vec<Option<usize>>,
-    /// How often each value is used, by nodes or as an output.
+    /// How often each value is used, by nodes that are not dead or as an output.
     uses: Vec<usize>,
     /// Constants that a caller may replace, which are not constant then.
     inputs: BTreeSet<ValueId>,
@@ -87,11 +90,14 @@ struct View<'a> {
 impl<'a> View<'a> {
     fn new(graph: &'a Graph) -> Self {
         let (mut producers, mut uses) = (vec![None; graph.values.len()], vec![0; graph.values.len()]);
-        for (index, node) in graph.nodes.iter().enumerate() {
-            node.outputs.iter().flatten().for_each(|id| producers[id.0] = Some(index));
-            node.inputs.iter().flatten().for_each(|id| uses[id.0] += 1);
-        }
         graph.outputs.iter().for_each(|(id, _)| uses[id.0] += 1);
+        // From the end, so that what an earlier pattern has left without users does not count as one.
+        for (index, node) in graph.nodes.iter().enumerate().rev() {
+            node.outputs.iter().flatten().for_each(|id| producers[id.0] = Some(index));
+            if node.outputs.iter().flatten().any(|id| uses[id.0] > 0) {
+                node.inputs.iter().flatten().for_each(|id| uses[id.0] += 1);
+            }
+        }
         let inputs = graph.inputs.iter().map(|(id, _)| *id).collect();
         Self { graph, producers, uses, inputs, replaced: BTreeSet::new() }
     }

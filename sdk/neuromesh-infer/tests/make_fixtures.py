@@ -442,6 +442,80 @@ def patterns(c):
                       node("Reshape", ["x", "t"], ["y"])], {"x": x}, {"y": 1}, {"one": np.int64(1), "zero": i(0), "minus": i(-1)}), {"x": x}, "graph-shape")
 
 
+def pairs():
+    """Each model twice: as it is, and so that nothing can be joined, because inner values are outputs or weights are inputs.
+    The first output must be the same to the last bit."""
+    c, own = Cases(), np.random.default_rng(7)
+    node = helper.make_node
+    g = lambda *shape, scale=1.0: (own.standard_normal(shape) * scale).astype(np.float32)
+
+    def both(name, nodes, feeds, weights, inner, opset=17):
+        c.graph(graph_of(nodes, feeds, {"y": 1}, weights, opset), feeds, f"joined-{name}")
+        c.graph(graph_of(nodes, feeds, {"y": 1, **inner}, weights, opset), feeds, f"apart-{name}")
+
+    gelu = [node("Div", ["p", "root"], ["s"]), node("Erf", ["s"], ["e"]), node("Add", ["e", "one"], ["e1"]), node("Mul", ["p", "e1"], ["h"]), node("Mul", ["h", "half"], ["y"])]
+    numbers = {"root": np.array([2**0.5], np.float32), "one": np.array([1], np.float32), "half": np.array([0.5], np.float32)}
+
+    def quantized(rows, k, n, unsigned, per_column, zeros, bias, ends):
+        kind = np.uint8 if unsigned else np.int8
+        low, high = (0, 256) if unsigned else (-128, 128)
+        count = (n,) if per_column else ()
+        weights = {"w": own.integers(low, high, (k, n)).astype(kind), "ws": (own.random(count) * 0.01 + 0.001).astype(np.float32)}
+        nodes = [node("DynamicQuantizeLinear", ["x"], ["q", "qs", "qz"]), node("Mul", ["qs", "ws"], ["scale"])]
+        if zeros:
+            weights["wz"] = own.integers(low // 4, high // 4, count).astype(kind)
+        nodes += [node("MatMulInteger", ["q", "w", "qz"] + (["wz"] if zeros else []), ["i"]), node("Cast", ["i"], ["c"], to=TensorProto.FLOAT)]
+        last = "y" if not (bias or ends) else "m"
+        nodes.append(node("Mul", ["c", "scale"], [last]))
+        inner = {"i": TensorProto.INT32}
+        if bias:
+            weights["b"] = g(n)
+            nodes.append(node("Add", ["b", "m"], ["p" if ends else "y"]))
+            inner["m"] = 1
+        if ends:
+            nodes += gelu
+            weights.update(numbers)
+            inner["p"] = 1
+        both("quantized", nodes, {"x": g(2, rows, k, scale=3)}, weights, inner)
+
+    quantized(7, 40, 33, False, False, True, True, True)
+    quantized(5, 17, 24, False, False, False, True, False)
+    quantized(3, 64, 40, True, True, True, True, False)
+    quantized(4, 9, 16, False, True, False, False, False)
+    quantized(1, 130, 70, True, False, True, False, False)
+    linear = [node("MatMul", ["x", "w"], ["m"]), node("Add", ["m", "b"], ["p"]), *gelu]
+    both("linear", linear, {"x": g(2, 9, 20)}, {"w": g(20, 50), "b": g(50), **numbers}, {"p": 1})
+
+    for bidirectional, bias, steps in ((False, True, 1), (True, True, 3), (False, False, 4)):
+        d, size, width = 2 if bidirectional else 1, 24, 10
+        x, w = {"x": g(steps, 2, width), "h": g(d, 2, size), "c": g(d, 2, size)}, {"w": g(d, 4 * size, width), "r": g(d, 4 * size, size, scale=0.3)}
+        if bias:
+            w["b"] = g(d, 8 * size)
+        lstm = [node("LSTM", ["x", "w", "r", "b" if bias else "", "", "h", "c"], ["y", "yh", "yc"], hidden_size=size, direction="bidirectional" if bidirectional else "forward")]
+        c.graph(graph_of(lstm, x, {"y": 1, "yc": 1}, w), x, "joined-lstm")
+        c.graph(graph_of(lstm, {**x, **w}, {"y": 1, "yc": 1}, {}), {**x, **w}, "apart-lstm")
+
+    def attention(batch, heads, rows, columns, width, masked, by_mul, opset=17):
+        nodes, weights = [], {"split": i(0, 0, heads, -1), "merge": i(0, 0, -1), "scale": np.array([2.0], np.float32)}
+        for name, perm in (("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3])):
+            nodes += [node("Reshape", [name, "split"], [name + "s"]), node("Transpose", [name + "s"], [name + "t"], perm=perm)]
+        nodes += [node("MatMul", ["qt", "kt"], ["p"]), node("Mul" if by_mul else "Div", ["p", "scale"], ["ps"])]
+        if masked:
+            nodes.append(node("Add", ["ps", "mask"], ["pm"]))
+        nodes += [node("Softmax", ["pm" if masked else "ps"], ["a"], axis=-1), node("MatMul", ["a", "vt"], ["o"]), node("Transpose", ["o"], ["ot"], perm=[0, 2, 1, 3]),
+                  node("Reshape", ["ot", "merge"], ["y"])]
+        feeds = {name: g(batch, count, heads * width) for name, count in (("q", rows), ("k", columns), ("v", columns))}
+        if masked:
+            feeds["mask"] = (own.integers(0, 2, masked) * -10000.0).astype(np.float32)
+        both("attention", nodes, feeds, weights, {"a": 1, "qt": 1, "kt": 1, "vt": 1, "o": 1})
+
+    attention(2, 3, 5, 7, 4, (2, 1, 1, 7), False)
+    attention(1, 2, 33, 33, 32, (1, 1, 1, 33), False)
+    attention(2, 4, 9, 9, 16, (2, 1, 9, 9), True)
+    attention(1, 3, 1, 20, 8, None, True)
+    c.write("rewrites.bin")
+
+
 def bad_models():
     """Models that must be refused, with the stage and a part of the message."""
     node = helper.make_node
@@ -674,6 +748,7 @@ def main():
     for family in (elementwise, unary, compare, matrix, normalize, shape, index, make, reduce, conv, patterns):
         family(cases)
     cases.write("operators.bin")
+    pairs()
     bad_models()
     functions()
     minilm(models / "all-minilm-l6-v2")

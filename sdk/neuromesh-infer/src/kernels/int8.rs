@@ -11,9 +11,11 @@
 
 mod finish;
 mod pack;
+mod quantize;
 mod tile;
 
 pub use pack::{PackedInt8, pack_int8};
+pub use quantize::{quantize, quantized, range, rounded};
 
 use super::cpu::Cpu;
 use super::gemm::{Activation, RowTiles, SyncPointer, holds};
@@ -256,9 +258,10 @@ impl Job<'_> {
         for (row, sum) in rows.zip(sums) {
             // SAFETY: within the block, which is this thread's own, and C outlives the product.
             let c = unsafe { self.c.part(row * self.ldc + columns.start, columns.len()) };
-            finish::settle(self.cpu, c, &self.a, self.b, self.k, *sum, columns.clone());
-            if let Some(dequantize) = self.dequantize {
-                finish::dequantize(self.cpu, c, dequantize, row, columns.clone());
+            let excess = finish::Excess::new(&self.a, self.b, self.k, *sum, columns.clone());
+            match self.dequantize {
+                None => finish::settle(self.cpu, c, &excess),
+                Some(how) => finish::dequantize(self.cpu, c, &excess, how, row, columns.clone()),
             }
         }
     }

@@ -23,6 +23,7 @@ mod scalar;
 mod trigonometry;
 
 pub use activation::{celu, elu, hard_sigmoid, hard_swish, selu, shrink, sign, softsign, thresholded_relu};
+pub(in crate::kernels) use error::{PIECE, Powers, gelu_piece};
 pub use error::{erf, gelu};
 pub use exponential::{exp, exp_m1};
 pub use gate::{gelu_tanh, mish, sigmoid, silu, softplus, swish, tanh};

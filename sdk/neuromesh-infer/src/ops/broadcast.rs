@@ -24,8 +24,25 @@ pub(crate) fn zip<T: Copy, U: Copy, R>(
     }
     let strides = [broadcast_strides(a.shape, shape), broadcast_strides(b.shape, shape)];
     rows(shape, [&strides[0], &strides[1]], out, |out, [x_at, y_at], [x_step, y_step]| {
-        let pairs = out.iter_mut().enumerate();
-        pairs.for_each(|(index, out)| *out = f(x[x_at + index * x_step], y[y_at + index * y_step]));
+        let length = out.len();
+        match (x_step, y_step) {
+            (1, 1) => {
+                let pairs = x[x_at..x_at + length].iter().zip(&y[y_at..y_at + length]);
+                out.iter_mut().zip(pairs).for_each(|(out, (&x, &y))| *out = f(x, y));
+            }
+            (1, 0) => {
+                let y = y[y_at];
+                out.iter_mut().zip(&x[x_at..x_at + length]).for_each(|(out, &x)| *out = f(x, y));
+            }
+            (0, 1) => {
+                let x = x[x_at];
+                out.iter_mut().zip(&y[y_at..y_at + length]).for_each(|(out, &y)| *out = f(x, y));
+            }
+            _ => {
+                let pairs = out.iter_mut().enumerate();
+                pairs.for_each(|(index, out)| *out = f(x[x_at + index * x_step], y[y_at + index * y_step]));
+            }
+        }
     });
 }
 

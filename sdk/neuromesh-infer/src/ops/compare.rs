@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     DataType, Fault,
-    shape::broadcast as broadcast_shape,
+    shape::{Shape, broadcast as broadcast_shape},
     value::{Value, by_size},
 };
 
@@ -91,7 +91,12 @@ fn operand<T: Pod>(value: &Value) -> Operand<'_, T> {
     Operand { shape: value.shape(), data: value.raw() }
 }
 
-fn compare(call: &mut Call<'_>, floats: fn(f32, f32) -> bool, ints: fn(i64, i64) -> bool) -> Result<Outputs, Fault> {
+/// `floats` and `ints` compare alike; both are known here, so that the loops have no calls.
+fn compare(
+    call: &mut Call<'_>,
+    floats: impl Fn(f32, f32) -> bool,
+    ints: impl Fn(i64, i64) -> bool,
+) -> Result<Outputs, Fault> {
     let data_type = call.same_type()?;
     let (a_shape, b_shape) = (call.shape(0)?, call.shape(1)?);
     let shape = broadcast_shape(&a_shape, &b_shape)?;
@@ -103,14 +108,25 @@ fn compare(call: &mut Call<'_>, floats: fn(f32, f32) -> bool, ints: fn(i64, i64)
             let b = Operand { shape: &b_shape, data: call.floats(1)? };
             broadcast::zip(a, b, &shape, out, |a, b| u8::from(floats(a, b)));
         }
+        DataType::I64 => zip::<i64>(call, &shape, out, ints)?,
+        DataType::I32 => zip::<i32>(call, &shape, out, ints)?,
+        DataType::I8 => zip::<i8>(call, &shape, out, ints)?,
+        DataType::U8 => zip::<u8>(call, &shape, out, ints)?,
         found @ (DataType::Bool | DataType::F16) => return Err(Fault::Type { input: 0, found }),
-        _ => {
-            let (a, b) = (call.integers(0)?, call.integers(1)?);
-            let (a, b) = (Operand { shape: &a_shape, data: &a[..] }, Operand { shape: &b_shape, data: &b[..] });
-            broadcast::zip(a, b, &shape, out, |a, b| u8::from(ints(a, b)));
-        }
     }
     call::one(result)
+}
+
+/// Compares integers as they lie.
+fn zip<T: Pod + Into<i64>>(
+    call: &Call<'_>,
+    shape: &Shape,
+    out: &mut [u8],
+    f: impl Fn(i64, i64) -> bool,
+) -> Result<(), Fault> {
+    let (a, b) = (call.peek(0)?, call.peek(1)?);
+    broadcast::zip(operand::<T>(a), operand::<T>(b), shape, out, |a, b| u8::from(f(a.into(), b.into())));
+    Ok(())
 }
 
 fn logic(call: &mut Call<'_>, f: fn(u8, u8) -> u8) -> Result<Outputs, Fault> {

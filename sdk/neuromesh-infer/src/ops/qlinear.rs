@@ -8,18 +8,20 @@ use super::{
     Constants, Operator, Packed,
     broadcast::{self, Operand},
     call::{self, Call, Outputs},
+    matrix::activation,
     op,
     products::{self, Batches},
 };
 use crate::{
     DataType, Fault,
-    kernels::int8::{self, Bytes, Int8Ref, PackedInt8, ZeroPoint},
+    kernels::int8::{self, Bytes, Dequantize, Int8Ref, PackedInt8, Scale, ZeroPoint},
     shape::{self, Shape},
     value::Value,
 };
 use convolution::convolution;
 
 pub(super) const TABLE: &[Operator] = &[
+    op("*QuantizedMatMul", 1, 6..=7, quantized_matmul).packs(1, pack),
     op("ConvInteger", 10, 2..=4, conv_integer),
     op("MatMulInteger", 10, 2..=4, matmul_integer).packs(1, pack),
     op("QLinearConv", 10, 8..=9, qlinear_conv),
@@ -97,6 +99,71 @@ fn packed_matmul(call: &Call<'_>, weight: &PackedInt8) -> Result<Value, Fault> {
         zeros => return Err(Fault::Shape(format!("{} zero points for {m} rows", zeros.len()))),
     }
     Ok(sums)
+}
+
+/// `activation((a - a_zero) · (weight - weight_zero) * (a_scale * weight_scale) + bias)`, rounded after each step.
+fn quantized_matmul(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+    let own;
+    let weight = match call.packed {
+        Some(Packed::Int8(weight)) => &**weight,
+        _ => {
+            own = pack_now(call)?;
+            &own
+        }
+    };
+    let a = small(call, 0)?;
+    let (k, n) = (weight.k(), weight.n());
+    if a.shape().last() != Some(&k) {
+        return Err(Fault::Shape(format!("the shapes {:?} and [{k}, {n}] do not multiply", a.shape())));
+    }
+    let mut target = a.shape().clone();
+    let m = target[..target.len() - 1].iter().product();
+    target.pop();
+    target.push(n);
+    let (a_scale, b_scale) = (call.floats(4)?, call.floats(5)?);
+    let bias = call.optional_floats(6)?;
+    let zeros = small(call, 2)?.to_integers()?;
+    let ([zero], [a_scale]) = (&zeros[..], a_scale) else {
+        return Err(Fault::Shape("the integers have more than one scale or zero point".into()));
+    };
+    let b_scale = match b_scale {
+        [scale] => Scale::One(*scale),
+        scales if scales.len() == n => Scale::Each(scales),
+        scales => return Err(Fault::Shape(format!("{} scales for {n} columns", scales.len()))),
+    };
+    if bias.is_some_and(|bias| bias.len() != n) {
+        return Err(Fault::Shape(format!("the bias does not have {n} numbers")));
+    }
+    let how = Dequantize { a_scale: Scale::One(*a_scale), b_scale, bias, activation: activation(call)? };
+    let mut result = call.make(DataType::F32, target)?;
+    call.memory.check_work(&[m, n, k])?;
+    let data = bytes_of(a).ok_or(Fault::Type { input: 0, found: a.data_type() })?;
+    let mut scratch = call.scratch(int8::gemm_int8_scratch(call.cpu, m, n, k))?;
+    let left = Int8Ref { data, row_stride: k, zero: *zero as i32 };
+    let out = result.raw_mut();
+    int8::gemm_int8_dequantized(call.cpu, m, n, k, left, weight, out, n, &how, scratch.slice_mut());
+    call::one(result)
+}
+
+/// The weight in panels, where nothing was packed at load.
+fn pack_now(call: &Call<'_>) -> Result<PackedInt8, Fault> {
+    let weight = small(call, 1)?;
+    let &[k, n] = &weight.shape()[..] else {
+        return Err(Fault::Shape(format!("a weight of shape {:?} is not a matrix", weight.shape())));
+    };
+    let zeros: Vec<i32> = match call.has(3) {
+        true => small(call, 3)?.to_integers()?.into_iter().map(|zero| zero as i32).collect(),
+        false => vec![0],
+    };
+    let zeros = match zeros.as_slice() {
+        [zero] => ZeroPoint::One(*zero),
+        zeros if zeros.len() == n => ZeroPoint::PerColumn(zeros),
+        zeros => return Err(Fault::Shape(format!("{} zero points for {n} columns", zeros.len()))),
+    };
+    // Panels and groups are filled up.
+    call.memory.check((k as u64 + 4).saturating_mul(n as u64 + 64).saturating_add(8 * n as u64))?;
+    let bytes = bytes_of(weight).ok_or(Fault::Type { input: 1, found: weight.data_type() })?;
+    Ok(int8::pack_int8(call.cpu, bytes, k, n, n, 1, zeros))
 }
 
 fn matmul_integer(call: &mut Call<'_>) -> Result<Outputs, Fault> {
@@ -269,18 +336,17 @@ fn requantized(
     let mut result = call.make(to, full.clone())?;
     let sums = Operand { shape: full, data: sums.raw::<i32>() };
     let factor = Operand { shape: factor.shape(), data: factor.raw::<f32>() };
-    let scaled = |sum: i32, factor: f32| (sum as f32 * factor).round_ties_even() as i64;
     match to {
         DataType::U8 => {
             let zeros = Operand { shape: zeros.shape(), data: zeros.raw::<u8>() };
             broadcast::zip3(sums, factor, zeros, full, result.raw_mut::<u8>(), |sum, factor, zero| {
-                scaled(sum, factor).saturating_add(zero.into()).clamp(0, 255) as u8
+                int8::rounded(sum as f32 * factor, zero.into(), 0, 255) as u8
             });
         }
         _ => {
             let zeros = Operand { shape: zeros.shape(), data: zeros.raw::<i8>() };
             broadcast::zip3(sums, factor, zeros, full, result.raw_mut::<i8>(), |sum, factor, zero| {
-                scaled(sum, factor).saturating_add(zero.into()).clamp(-128, 127) as i8
+                int8::rounded(sum as f32 * factor, zero.into(), -128, 127) as i8
             });
         }
     }

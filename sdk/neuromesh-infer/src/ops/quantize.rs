@@ -11,6 +11,7 @@ use super::{
 use crate::{
     DataType, Fault,
     attribute::wrong,
+    kernels::int8,
     shape::{self, Shape},
     value::Value,
 };
@@ -95,25 +96,23 @@ fn dequantize(call: &mut Call<'_>) -> Result<Outputs, Fault> {
 
 fn dynamic(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let x = call.floats(0)?;
-    let (low, high) =
-        x.iter().fold((0f32, 0f32), |(low, high), &x| (if x < low { x } else { low }, if x > high { x } else { high }));
+    let (low, high) = int8::range(call.cpu, x);
     let scale = if low == high { 1.0 } else { (high - low) / 255.0 };
     let zero = (0.0 - low / scale).clamp(0.0, 255.0).round_ties_even() as u8;
     let mut result = call.make(DataType::U8, call.shape(0)?)?;
-    let pairs = result.raw_mut::<u8>().iter_mut().zip(x);
-    pairs.for_each(|(to, &x)| *to = quantized(x, scale, zero.into(), false, 0, 255) as u8);
+    int8::quantize(call.cpu, x, scale, zero, result.raw_mut());
     let scale = Value::constant(DataType::F32, Shape::new(), &[scale]);
     Ok(vec![result, scale, Value::constant(DataType::U8, Shape::new(), &[zero])])
 }
 
 /// One number as a small integer.
-pub(super) fn quantized(x: f32, scale: f32, zero: i32, halves: bool, least: i64, most: i64) -> i64 {
-    let quotient = match halves {
+#[inline(always)]
+pub(super) fn quantized(x: f32, scale: f32, zero: i32, halves: bool, least: i32, most: i32) -> i32 {
+    match halves {
         // Rounding the exact quotient twice is the same as once: single precision has more than twice the digits of halves.
-        true => f16::from_f32(f16::from_f32(x).to_f32() / scale).to_f32(),
-        false => x / scale,
-    };
-    (quotient.round_ties_even() as i64).saturating_add(zero.into()).clamp(least, most)
+        true => int8::rounded(f16::from_f32(f16::from_f32(x).to_f32() / scale).to_f32(), zero, least, most),
+        false => int8::quantized(x, scale, zero, least, most),
+    }
 }
 
 fn type_attribute(call: &Call<'_>, name: &str) -> Result<Option<DataType>, Fault> {

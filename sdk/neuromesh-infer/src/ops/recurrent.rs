@@ -7,14 +7,15 @@ mod recurrence;
 mod rnn;
 
 use super::{
-    Operator,
+    Constants, Operator, Packed,
     call::{Call, Outputs},
     op,
-    products::{self, Matrix},
+    products::{self, Matrix, Weight},
 };
 use crate::{
     DataType, Fault,
     attribute::wrong,
+    kernels::gemm::{self, Epilogue, PackedB},
     shape::{self, Shape},
     value::Value,
 };
@@ -22,9 +23,40 @@ use recurrence::Recurrence;
 
 pub(super) const TABLE: &[Operator] = &[
     op("GRU", 7, 3..=6, gru::run).outputs(0..=2),
-    op("LSTM", 7, 3..=8, lstm::run).outputs(0..=3),
+    op("LSTM", 7, 3..=8, lstm::run).outputs(0..=3).packs(1, pack),
     op("RNN", 7, 3..=6, rnn::run).outputs(0..=2),
 ];
+
+/// The weights of an `LSTM` in panels, a matrix for each direction.
+pub(crate) struct PackedLayer {
+    /// What the input is multiplied with.
+    input: Vec<PackedB>,
+    /// What the states are multiplied with.
+    state: Vec<PackedB>,
+}
+
+impl PackedLayer {
+    pub fn bytes(&self) -> usize {
+        self.input.iter().chain(&self.state).map(PackedB::bytes).sum()
+    }
+}
+
+/// Packs both weights, if both are constant.
+fn pack(constants: &Constants<'_>) -> Option<Packed> {
+    let panels = |input: usize| -> Option<Vec<PackedB>> {
+        let weights = constants.floats(input)?;
+        let &[_, rows, columns] = &weights.shape()[..] else {
+            return None;
+        };
+        // Panels are as wide as a tile: a few columns would take many times their size.
+        if columns == 0 || rows == 0 || gemm::packed_len(constants.cpu, columns, rows) > 2 * columns * rows {
+            return None;
+        }
+        let all = weights.raw::<f32>().chunks_exact(rows * columns);
+        Some(all.map(|weights| gemm::pack_b(constants.cpu, weights, columns, rows, 1, columns)).collect())
+    };
+    Some(Packed::Layer(Box::new(PackedLayer { input: panels(1)?, state: panels(2)? })))
+}
 
 /// What a cell does in one step of all sequences.
 trait Cell {
@@ -76,6 +108,14 @@ impl Layer {
             return Err(wrong("hidden_size", &format!("the weights {recurrence:?} have {hidden}")));
         }
         check(call, 1, &[directions, rows, input])?;
+        if let Some(Packed::Layer(packed)) = call.packed {
+            let fits = |all: &[PackedB], columns: usize| {
+                all.len() == directions && all.iter().all(|weights| (weights.k(), weights.n()) == (columns, rows))
+            };
+            if !fits(&packed.input, input) || !fits(&packed.state, hidden) {
+                return Err(Fault::Shape(format!("the weights do not fit {x:?}")));
+            }
+        }
         check(call, 2, &[directions, rows, hidden])?;
         check(call, 3, &[directions, rows.saturating_mul(2)])?;
         let state = if batch_first { [batch, directions, hidden] } else { [directions, batch, hidden] };
@@ -177,12 +217,18 @@ impl Layer {
         hidden: &mut Value,
         history: &mut Value,
     ) -> Result<(), Fault> {
-        let weights = self.part(call, 1, direction)?.ok_or(Fault::Missing(1))?;
+        let weights = match call.packed {
+            Some(Packed::Layer(packed)) => Weight::Packed(&packed.input[direction]),
+            _ => {
+                let weights = self.part(call, 1, direction)?.ok_or(Fault::Missing(1))?;
+                Weight::Matrix(Matrix::rows(weights, self.input).transposed())
+            }
+        };
         let lines = self.steps * self.batch;
         let mut gates = call.make(DataType::F32, [lines, self.rows].as_slice())?;
         let x = Matrix::rows(call.floats(0)?, self.input);
-        let weights = Matrix::rows(weights, self.input).transposed();
-        products::matmul(call.cpu, call.memory, [lines, self.rows, self.input], x, weights, gates.raw_mut())?;
+        let (sizes, plain) = ([lines, self.rows, self.input], Epilogue::default());
+        products::product(call.cpu, call.memory, sizes, x, weights, &plain, gates.raw_mut())?;
         let gates = gates.raw::<f32>();
         let backwards = self.reverse || direction == 1;
         let longest = self.lengths.iter().copied().max().unwrap_or(0);

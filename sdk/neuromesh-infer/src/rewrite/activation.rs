@@ -13,13 +13,15 @@ pub(crate) const ACTIVATION: &str = "activation";
 pub(super) fn find(view: &View<'_>, node: &Node) -> Option<Found> {
     let x = node.inputs.first().copied().flatten()?;
     let number = |name: &str, default: f32| Some(node.attributes.float(name).ok()?.unwrap_or(default));
-    let mut attributes = Vec::new();
+    let (mut attributes, mut rank) = (Vec::new(), 0);
     let name = match node.op.name() {
         name @ ("Relu" | "Sigmoid" | "Tanh" | "HardSwish") => name,
         "*Silu" => "Silu",
         "*HardSwish" => "HardSwish",
-        // Constants of many dimensions would have changed the shape.
-        name @ ("*Gelu" | "*GeluTanh") if node.attributes.int("rank").ok()?.unwrap_or(0) == 0 => &name[1..],
+        name @ ("*Gelu" | "*GeluTanh") => {
+            rank = node.attributes.int("rank").ok()?.unwrap_or(0);
+            &name[1..]
+        }
         "Gelu" => match node.attributes.text("approximate").ok()?.unwrap_or("none") {
             "none" => "Gelu",
             "tanh" => "GeluTanh",
@@ -36,7 +38,18 @@ pub(super) fn find(view: &View<'_>, node: &Node) -> Option<Found> {
         }
         _ => return None,
     };
-    let producer = ["*Linear", "MatMul", "Gemm", "Conv", "*Conv"].into_iter().find_map(|op| view.only_by(x, op))?;
+    let producer = ["*Linear", "MatMul", "Gemm", "Conv", "*Conv", "*QuantizedMatMul"]
+        .into_iter()
+        .find_map(|op| view.only_by(x, op))?;
+    // Constants of more dimensions than the product has would have changed the shape.
+    let dimensions = match producer.op.name() {
+        "*Linear" | "*QuantizedMatMul" => 1,
+        "Gemm" => 2,
+        _ => 0,
+    };
+    if rank > dimensions {
+        return None;
+    }
     let taken =
         producer.attributes.get(ACTIVATION).is_some() || (producer.op.name() == "Gemm" && !ends_itself(view, producer));
     if taken {

@@ -209,7 +209,6 @@ maps! {
     sigmoid(x) = math::sigmoid(x);
     softplus(x) = math::softplus(x);
     softsign(x) = math::softsign(x);
-    gelu(x) = math::gelu(x);
     gelu_tanh(x) = math::gelu_tanh(x);
     silu(x) = math::silu(x);
     swish(x, beta) = math::swish(x, beta);
@@ -225,6 +224,15 @@ maps! {
     shrink(x, lambda, bias) = math::shrink(x, lambda, bias);
     clip(x, low, high) = math::clamp(x, low, high);
     affine(x, scale, shift) = x * scale + shift;
+}
+
+dispatch! {
+    fn gelu(cpu: &Cpu, values: &mut [f32]) {
+        let (mut slopes, mut ratios, mut powers) = ([0.0; math::PIECE], [0.0; math::PIECE], math::Powers::ZERO);
+        for piece in values.chunks_mut(math::PIECE) {
+            math::gelu_piece(piece, &mut slopes, &mut ratios, &mut powers);
+        }
+    }
 }
 
 /// Pieces of small angles without branches, others one by one.

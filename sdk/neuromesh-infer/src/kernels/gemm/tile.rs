@@ -272,7 +272,9 @@ unsafe fn tile<V: Vector, const R: usize, const N: usize>(spot: Spot) {
                 }
             }
         }
-        for _ in 0..k {
+        let after = a.wrapping_add(k * R);
+        while a != after {
+            V::in_order();
             let mut row = [V::splat(0.0); N];
             for v in 0..N {
                 row[v] = V::load(b.add((v / of_panel) * panel_step + (v % of_panel) * V::LANES));

@@ -26,6 +26,7 @@ pub struct PackedInt8 {
     n: usize,
     sums: Vec<i32>,
     zeros: Vec<i32>,
+    has_zeros: bool,
 }
 
 impl PackedInt8 {
@@ -56,6 +57,11 @@ impl PackedInt8 {
     /// The zero point of each column, as signed bytes have it.
     pub(super) fn zeros(&self) -> &[i32] {
         &self.zeros
+    }
+
+    /// Whether one of them is not 0.
+    pub(super) fn has_zeros(&self) -> bool {
+        self.has_zeros
     }
 
     pub(super) fn fits(&self, shape: Shape, k: usize, n: usize) -> bool {
@@ -99,7 +105,8 @@ pub fn pack_int8(
         ZeroPoint::One(zero) => vec![zero - shift; n],
         ZeroPoint::PerColumn(zeros) => zeros[..n].iter().map(|zero| zero - shift).collect(),
     };
-    PackedInt8 { storage, shape, k, n, sums, zeros }
+    let has_zeros = zeros.iter().any(|zero| *zero != 0);
+    PackedInt8 { storage, shape, k, n, sums, zeros, has_zeros }
 }
 
 /// Packs tiles of rows one after another, for each group of columns a unit of each row, and sums the rows.

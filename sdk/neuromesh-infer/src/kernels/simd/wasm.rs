@@ -20,7 +20,7 @@ struct Floats<const FUSED: bool>(v128);
 
 impl<const FUSED: bool> Vector for Floats<FUSED> {
     const LANES: usize = 4;
-    const TILE: Tile = Tile { rows: 4, registers: 2 };
+    const TILE: Tile = Tile { rows: 3, registers: 3 };
 
     #[inline(always)]
     fn splat(x: f32) -> Self {

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// A function with its parameters.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Activation {
     Affine(f32, f32),
     Elu(f32),

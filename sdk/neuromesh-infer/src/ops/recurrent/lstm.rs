@@ -3,7 +3,12 @@
 use super::{Cell, Layer, Recurrence, activation::Activation, check, clipped, results};
 use crate::{
     DataType, Fault,
-    ops::call::{Call, Outputs},
+    kernels::elementwise::{self, Unary},
+    ops::{
+        Packed,
+        call::{Call, Outputs},
+        products::{Matrix, Weight},
+    },
     value::Value,
 };
 
@@ -23,7 +28,13 @@ pub(super) fn run(call: &mut Call<'_>) -> Result<Outputs, Fault> {
         let mut hidden = layer.state(call, 5, direction)?;
         let mut cell = Lstm {
             recurrence: Recurrence::new(call, &layer),
-            weights: layer.part(call, 2, direction)?.ok_or(Fault::Missing(2))?,
+            weights: match call.packed {
+                Some(Packed::Layer(packed)) => Weight::Packed(&packed.state[direction]),
+                _ => {
+                    let weights = layer.part(call, 2, direction)?.ok_or(Fault::Missing(2))?;
+                    Weight::Matrix(Matrix::rows(weights, size).transposed())
+                }
+            },
             bias: layer.part(call, 3, direction)?,
             peepholes: layer.part(call, 7, direction)?,
             memory: layer.state(call, 6, direction)?,
@@ -42,7 +53,7 @@ pub(super) fn run(call: &mut Call<'_>) -> Result<Outputs, Fault> {
 struct Lstm<'a> {
     recurrence: Recurrence<'a>,
     /// Of the gates in the order input, output, forget, cell.
-    weights: &'a [f32],
+    weights: Weight<'a>,
     bias: Option<&'a [f32]>,
     /// Of the gates in the order input, output, forget.
     peepholes: Option<&'a [f32]>,
@@ -56,9 +67,13 @@ struct Lstm<'a> {
 
 impl Cell for Lstm<'_> {
     fn step<'a>(&mut self, input: &dyn Fn(usize) -> Option<&'a [f32]>, hidden: &mut [f32]) -> Result<(), Fault> {
-        self.recurrence.multiply(hidden, self.weights, self.sums.raw_mut())?;
         let size = self.recurrence.hidden;
+        self.recurrence.multiply_by(hidden, self.weights, 4 * size, self.sums.raw_mut())?;
         let [f, g, h] = self.activations;
+        if self.is_usual() {
+            self.usual_step(input, hidden);
+            return Ok(());
+        }
         let (clip, coupled, bias, peepholes) = (self.clip, self.coupled, self.bias, self.peepholes);
         let memories = self.memory.raw_mut::<f32>().chunks_exact_mut(size);
         let states = hidden.chunks_exact_mut(size).zip(memories).zip(self.sums.raw::<f32>().chunks_exact(4 * size));
@@ -84,5 +99,45 @@ impl Cell for Lstm<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Lstm<'_> {
+    /// Whether it is what nearly all models have, for which there is a faster way to the same numbers.
+    fn is_usual(&self) -> bool {
+        self.activations == [Activation::Sigmoid, Activation::Tanh, Activation::Tanh]
+            && self.peepholes.is_none()
+            && !self.coupled
+    }
+
+    /// The step, from the sums on, function by function.
+    fn usual_step<'a>(&mut self, input: &dyn Fn(usize) -> Option<&'a [f32]>, hidden: &mut [f32]) {
+        let (cpu, size, clip) = (self.recurrence.cpu, self.recurrence.hidden, self.clip);
+        let memories = self.memory.raw_mut::<f32>().chunks_exact_mut(size);
+        let states =
+            hidden.chunks_exact_mut(size).zip(memories).zip(self.sums.raw_mut::<f32>().chunks_exact_mut(4 * size));
+        for (sequence, ((state, memory), gates)) in states.enumerate() {
+            let Some(x) = input(sequence) else { continue };
+            match self.bias {
+                Some(bias) => {
+                    let (of_input, of_state) = bias.split_at(4 * size);
+                    for (((gate, x), a), b) in gates.iter_mut().zip(x).zip(of_input).zip(of_state) {
+                        *gate = clipped((*x + *gate) + (*a + *b), clip);
+                    }
+                }
+                None => gates.iter_mut().zip(x).for_each(|(gate, x)| *gate = clipped((*x + *gate) + 0.0, clip)),
+            }
+            let (gates, taken_in) = gates.split_at_mut(3 * size);
+            elementwise::unary_in_place(cpu, Unary::Sigmoid, gates);
+            elementwise::unary_in_place(cpu, Unary::Tanh, taken_in);
+            let (taken, rest) = gates.split_at(size);
+            let (shown, kept) = rest.split_at(size);
+            for (((memory, kept), taken), new) in memory.iter_mut().zip(kept).zip(taken).zip(&*taken_in) {
+                *memory = *kept * *memory + *taken * *new;
+            }
+            state.copy_from_slice(memory);
+            elementwise::unary_in_place(cpu, Unary::Tanh, state);
+            state.iter_mut().zip(shown).for_each(|(state, shown)| *state *= *shown);
+        }
     }
 }

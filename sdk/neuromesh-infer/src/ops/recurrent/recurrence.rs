@@ -3,17 +3,17 @@
 use super::Layer;
 use crate::{
     Fault,
-    kernels::cpu::Cpu,
+    kernels::{cpu::Cpu, gemm::Epilogue},
     memory::Memory,
     ops::{
         call::Call,
-        products::{self, Matrix},
+        products::{self, Matrix, Weight},
     },
 };
 
 /// What the states contribute to the gates.
 pub(super) struct Recurrence<'a> {
-    cpu: &'a Cpu,
+    pub cpu: &'a Cpu,
     memory: &'a Memory,
     batch: usize,
     pub hidden: usize,
@@ -27,7 +27,12 @@ impl<'a> Recurrence<'a> {
     /// `out[batch, rows] = states[batch, hidden] · weights[rows, hidden]^T`
     pub fn multiply(&self, states: &[f32], weights: &[f32], out: &mut [f32]) -> Result<(), Fault> {
         let rows = weights.len() / self.hidden;
-        let (states, weights) = (Matrix::rows(states, self.hidden), Matrix::rows(weights, self.hidden).transposed());
-        products::matmul(self.cpu, self.memory, [self.batch, rows, self.hidden], states, weights, out)
+        self.multiply_by(states, Weight::Matrix(Matrix::rows(weights, self.hidden).transposed()), rows, out)
+    }
+
+    /// The same, of weights that are as the product takes them.
+    pub fn multiply_by(&self, states: &[f32], weights: Weight<'_>, rows: usize, out: &mut [f32]) -> Result<(), Fault> {
+        let (sizes, states) = ([self.batch, rows, self.hidden], Matrix::rows(states, self.hidden));
+        products::product(self.cpu, self.memory, sizes, states, weights, &Epilogue::default(), out)
     }
 }
