@@ -19,6 +19,10 @@ use crate::{
 const OLDEST_OPSET: i64 = 7;
 const NEWEST_OPSET: i64 = 23;
 
+/// Before this version of the format every weight had to be declared as an input, too, which therefore says nothing about
+/// whether a caller may replace it (ONNX's IR specification, "Graphs").
+const REPLACEABLE_SINCE: i64 = 4;
+
 /// Decodes and checks a model file, whose weights may lie in other files.
 pub(crate) fn read(bytes: Bytes, external: &BTreeMap<String, Bytes>, limits: &Limits) -> Result<Graph, LoadError> {
     let messages = limits.nodes.saturating_mul(MESSAGES_PER_NODE);
@@ -33,7 +37,8 @@ pub(crate) fn read(bytes: Bytes, external: &BTreeMap<String, Bytes>, limits: &Li
     let model = ModelProto::decode(bytes).map_err(|error| LoadError::Malformed { reason: error.to_string() })?;
     let opset = opset(&model)?;
     let graph = model.graph.ok_or_else(|| LoadError::Malformed { reason: "it has no graph".into() })?;
-    let mut file = File { opset, weights: Weights { external }, limits, nodes: 0, held: 0 };
+    let replaceable = model.ir_version >= REPLACEABLE_SINCE;
+    let mut file = File { opset, replaceable, weights: Weights { external }, limits, nodes: 0, held: 0 };
     let (graph, _) = Builder::default().build(graph, &mut file)?;
     if graph.outputs.is_empty() {
         return Err(LoadError::Graph { reason: "there is no output".into() });
@@ -62,6 +67,8 @@ fn is_default(domain: &str) -> bool {
 /// What holds for all graphs of a file, and what they have used up together.
 struct File<'a> {
     opset: i64,
+    /// Whether weights that are declared as inputs may be replaced.
+    replaceable: bool,
     weights: Weights<'a>,
     limits: &'a Limits,
     nodes: usize,
@@ -128,7 +135,9 @@ impl Builder {
             if !declared.insert(id) {
                 return Err(LoadError::Graph { reason: format!("the input {:?} is declared twice", info.name) });
             }
-            inputs.push((id, io_spec(info, optional.is_some(), is_body)?));
+            if optional.is_none() || file.replaceable {
+                inputs.push((id, io_spec(info, optional.is_some(), is_body)?));
+            }
         }
         let nodes = self.nodes(graph.node, file)?;
         declared.clear();
