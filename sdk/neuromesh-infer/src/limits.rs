@@ -29,7 +29,10 @@ pub(crate) const MAX_RANK: usize = 16;
 pub(crate) const MESSAGES_PER_NODE: usize = 32;
 
 /// Bytes that constant folding may add to a model beyond twice the size of its weights.
-pub(crate) const FOLDING_SLACK: u64 = 1 << 20;
+///
+/// Networks whose weights are written as `ConstantOfShape` are files of some kilobytes; the largest known ones, such as VGG,
+/// have 575 MB of them.
+pub(crate) const FOLDING_SLACK: u64 = 1 << 30;
 
 /// Multiply-adds of one operator that is executed at load, while constants are folded.
 pub(crate) const FOLDING_WORK: u64 = 1 << 28;

@@ -16,17 +16,22 @@ use crate::{
     value::Value,
 };
 
+/// Before this version of the format every weight had to be declared as an input, too, which therefore says nothing about
+/// whether a caller may replace it (ONNX's IR specification, "Graphs").
+const REPLACEABLE_SINCE: i64 = 4;
+
 /// Checks a model file whose weights are where `weights` knows.
 pub(crate) fn read(model: ModelProto, weights: Weights, limits: &Limits) -> Result<Graph, LoadError> {
     let opset = opset(&model.opset_import)?;
     let graph = model.graph.ok_or_else(|| LoadError::Malformed { reason: "it has no graph".into() })?;
     let bytes = limits.memory.min(INLINED_BYTES);
+    let replaceable = model.ir_version >= REPLACEABLE_SINCE;
     let functions = Functions::new(model.functions, limits.nodes, bytes, |function| {
         // A function of other domains' operators only need not name the default one.
         let named = function.opset_import.iter().any(|import| is_default(&import.domain));
         if named { self::opset(&function.opset_import) } else { Ok(opset) }
     })?;
-    let mut file = File { weights, functions, limits, nodes: 0, held: 0 };
+    let mut file = File { replaceable, weights, functions, limits, nodes: 0, held: 0 };
     let (graph, _) = Builder::default().build(graph, opset, &mut file)?;
     if graph.outputs.is_empty() {
         return Err(LoadError::Graph { reason: "there is no output".into() });
@@ -64,6 +69,8 @@ pub(crate) fn full_name(domain: &str, name: &str) -> String {
 
 /// What holds for all graphs of a file, and what they have used up together.
 struct File<'a> {
+    /// Whether weights that are declared as inputs may be replaced.
+    replaceable: bool,
     weights: Weights,
     functions: Functions,
     limits: &'a Limits,
@@ -133,7 +140,9 @@ impl Builder {
             if !declared.insert(id) {
                 return Err(LoadError::Graph { reason: format!("the input {:?} is declared twice", info.name) });
             }
-            inputs.push((id, io_spec(info, optional.is_some(), is_body)?));
+            if optional.is_none() || file.replaceable {
+                inputs.push((id, io_spec(info, optional.is_some(), is_body)?));
+            }
         }
         let nodes = self.nodes(nodes, file)?;
         declared.clear();
