@@ -1,6 +1,7 @@
-//! The engine, natively, asked line by line: `bench-engine MODEL.onnx FIXTURES CASE exact|fast`.
+//! The engine, natively: `bench-engine MODEL.onnx FIXTURES CASE exact|fast` is asked line by line, `bench-engine node-tests
+//! FIXTURES` prints `{"passed", "in_scope"}` of ONNX's own tests.
 //!
-//! It says `ready`, then answers each line on standard input with one line of JSON; so the driver can alternate it with ONNX
+//! The former says `ready`, then answers each line on standard input with one line of JSON; so the driver can alternate it with ONNX
 //! Runtime:
 //!
 //! - `run N`: `{"ms"}`, the milliseconds of one run, of N in a row;
@@ -20,16 +21,23 @@ use std::{
 
 use neuromesh_infer::{
     Data, Model, Options, Run, Tensor,
-    conformance::Fixture,
+    conformance::{self, Fixture},
     kernels::cpu::{Cpu, Numerics},
 };
 
 type Named = Vec<(String, Tensor)>;
 
-const USAGE: &str = "usage: bench-engine MODEL.onnx FIXTURES CASE exact|fast";
+const USAGE: &str = "usage: bench-engine MODEL.onnx FIXTURES CASE exact|fast, or bench-engine node-tests FIXTURES";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [mode, fixtures] = arguments.as_slice()
+        && mode == "node-tests"
+    {
+        let report = conformance::operators(&std::fs::read(fixtures)?)?;
+        println!("{{\"passed\":{},\"in_scope\":{}}}", report.cases - report.failures.len(), report.cases);
+        return Ok(());
+    }
     let [path, fixtures, case, numerics] = arguments.as_slice() else { return Err(USAGE.into()) };
     let numerics = match numerics.as_str() {
         "exact" => Numerics::Exact,

@@ -1,6 +1,7 @@
-// Several engines in one Worker, run by turns on the same input.
+// Several engines in one Worker, run by turns on the same input; or what the Worker's thread can do at most.
 import { ENGINES } from "./engines.js";
 import { cases, difference } from "./fixtures.js";
+import { peak } from "./peak.js";
 
 const WARM_UP = 3;
 /** A sample takes at least this long, in milliseconds: small models run several times for one. */
@@ -8,60 +9,59 @@ const SAMPLE_MS = 2;
 
 const get = async (url) => new Uint8Array(await (await fetch(url)).arrayBuffer());
 
-async function open({ engine, ...options }, bytes, name, inputs) {
+async function open({ engine, ...options }, bytes, one) {
   const loaded = await ENGINES[engine](options);
-  const model = await loaded.open(bytes, name);
-  return { model, prepared: model.prepare(inputs) };
+  const model = await loaded.open(bytes, one);
+  return { model, prepared: model.prepare(one.inputs) };
 }
 
-/** Milliseconds of one run: of `repeats` runs, divided. */
+/** Milliseconds of one run, of `repeats` in a row. */
 async function timed({ model, prepared }, repeats) {
   const start = performance.now();
-  let result;
+  let outputs;
   for (let run = 0; run < repeats; run++) {
-    result = model.run(prepared);
-    if (result instanceof Promise) result = await result;
+    outputs = model.run(prepared);
+    if (outputs instanceof Promise) outputs = await outputs;
   }
-  return { took: (performance.now() - start) / repeats, result };
+  return { took: (performance.now() - start) / repeats, outputs };
 }
 
 /** For each engine `{ times, difference }`, or `{ error }` where it cannot run the model. */
-async function compare({ engines, model, fixtures, name, label, runs }) {
+async function compare({ engines, model, fixtures, label, runs }) {
   const bytes = await get(model);
   const one = cases(await get(fixtures)).find((found) => found.name === label);
-  if (!one) throw new Error(`${name} has no case ${label}`);
-  const results = engines.map(() => ({ times: [] }));
-  const opened = [];
-  for (const [index, engine] of engines.entries()) {
+  if (!one) throw new Error(`${fixtures} has no case ${label}`);
+  const contestants = engines.map(() => ({ times: [], repeats: 1 }));
+  const attempt = async (contestant, work) => {
+    if (contestant.error) return;
     try {
-      opened[index] = await open(engine, bytes, name, one.inputs);
+      await work();
     } catch (error) {
-      results[index].error = `${error?.message ?? error}`;
+      contestant.error = `${error?.message ?? error}`;
     }
+  };
+  for (const [index, contestant] of contestants.entries()) {
+    await attempt(contestant, async () => {
+      contestant.opened = await open(engines[index], bytes, one);
+    });
   }
-  const repeats = engines.map(() => 1);
   for (let round = -WARM_UP; round < runs; round++) {
-    for (const [index, result] of results.entries()) {
-      if (result.error) continue;
-      try {
-        const { took, result: outputs } = await timed(opened[index], repeats[index]);
-        if (round >= 0) result.times.push(took);
-        else {
-          result.difference = difference(opened[index].model.read(outputs), one.outputs);
-          repeats[index] = Math.max(1, Math.ceil(SAMPLE_MS / Math.max(took, 0.01)));
-        }
-      } catch (error) {
-        result.error = `${error?.message ?? error}`;
-      }
+    for (const contestant of contestants) {
+      await attempt(contestant, async () => {
+        const { took, outputs } = await timed(contestant.opened, contestant.repeats);
+        if (round >= 0) return contestant.times.push(took);
+        contestant.difference = difference(contestant.opened.model.read(outputs), one.outputs);
+        contestant.repeats = Math.max(1, Math.ceil(SAMPLE_MS / Math.max(took, 0.01)));
+      });
     }
   }
-  for (const one of opened) await one?.model.close();
+  const results = contestants.map(({ times, difference, error }) => (error ? { error } : { times, difference }));
   return { results, tolerance: one.tolerance };
 }
 
 addEventListener("message", async ({ data }) => {
   try {
-    postMessage({ result: await compare(data) });
+    postMessage({ result: data.peak ? await peak() : await compare(data) });
   } catch (error) {
     postMessage({ error: `${error?.name}: ${error?.message}\n${error?.stack}` });
   }

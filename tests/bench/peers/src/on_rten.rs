@@ -32,17 +32,23 @@ impl Engine for Loaded {
 }
 
 fn value(Tensor { dtype, shape, data }: &Tensor) -> Result<Value, String> {
-    let ints = |values: Vec<i32>| Value::from_shape(shape, values);
-    let value = match dtype.as_str() {
-        "f32" => Value::from_shape(shape, data.as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect()),
-        "i64" => ints(data.as_chunks().0.iter().map(|&x| i64::from_le_bytes(x) as i32).collect()),
-        "i32" => ints(data.as_chunks().0.iter().map(|&x| i32::from_le_bytes(x)).collect()),
-        "bool" => ints(data.iter().map(|&x| i32::from(x)).collect()),
-        "u8" => Value::from_shape(shape, data.clone()),
-        "i8" => Value::from_shape(shape, data.iter().map(|&x| x as i8).collect()),
-        other => return Err(format!("rten has no {other}")),
-    };
-    value.map_err(|error| error.to_string())
+    match dtype.as_str() {
+        "f32" => made(shape, data.as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect()),
+        "i64" => made(shape, data.as_chunks().0.iter().map(|&x| i64::from_le_bytes(x) as i32).collect()),
+        "i32" => made(shape, data.as_chunks().0.iter().map(|&x| i32::from_le_bytes(x)).collect()),
+        "bool" => made(shape, data.iter().map(|&x| i32::from(x)).collect()),
+        "u8" => made(shape, data.clone()),
+        "i8" => made(shape, data.iter().map(|&x| x as i8).collect()),
+        other => Err(format!("rten has no {other}")),
+    }
+}
+
+fn made<T>(shape: &[usize], data: Vec<T>) -> Result<Value, String>
+where
+    Value: From<rten_tensor::Tensor<T>>,
+{
+    let tensor = rten_tensor::Tensor::try_from_data(shape, data).map_err(|error| error.to_string())?;
+    Ok(tensor.into())
 }
 
 fn tensor(value: Value) -> Result<Tensor, String> {

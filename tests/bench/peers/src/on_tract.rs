@@ -56,9 +56,15 @@ fn datum_type(dtype: &str) -> Result<DatumType, String> {
 fn value(Tensor { dtype, shape, data }: &Tensor) -> Result<tract_onnx::prelude::Tensor, String> {
     use tract_onnx::prelude::Tensor as Made;
     let made = match dtype.as_str() {
-        "f32" => Made::from_shape(shape, &data.as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect::<Vec<_>>()),
-        "i64" => Made::from_shape(shape, &data.as_chunks().0.iter().map(|&x| i64::from_le_bytes(x)).collect::<Vec<_>>()),
-        "i32" => Made::from_shape(shape, &data.as_chunks().0.iter().map(|&x| i32::from_le_bytes(x)).collect::<Vec<_>>()),
+        "f32" => {
+            Made::from_shape(shape, &data.as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect::<Vec<_>>())
+        }
+        "i64" => {
+            Made::from_shape(shape, &data.as_chunks().0.iter().map(|&x| i64::from_le_bytes(x)).collect::<Vec<_>>())
+        }
+        "i32" => {
+            Made::from_shape(shape, &data.as_chunks().0.iter().map(|&x| i32::from_le_bytes(x)).collect::<Vec<_>>())
+        }
         "u8" => Made::from_shape(shape, data),
         "i8" => Made::from_shape(shape, &data.iter().map(|&x| x as i8).collect::<Vec<_>>()),
         "bool" => Made::from_shape(shape, &data.iter().map(|&x| x != 0).collect::<Vec<_>>()),
