@@ -4,11 +4,11 @@
 SHELL := bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-exact fuzz bench build node plugin models wasm web setup lint fmt clean
+.PHONY: help demo test test-exact fuzz bench bench-engine build node plugin models wasm web setup lint fmt clean
 
 help: ## List the targets
 	@echo "Neuromesh. Two commands to begin with: \`make demo\` and \`make test\`."
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 demo: ## Build all, start a node, print the page's address and open it (DEMO_ONCE=1: ask it one question and stop)
 	@.ci/demo $(DEMO_ARGS)
@@ -24,6 +24,9 @@ fuzz: ## Feed the engine damaged models (FUZZ_SECONDS=60 for each of the targets
 
 bench: ## Measure, print the figures, write target/bench/walk.json (BENCH="keys ..." for some of them)
 	@.ci/bench $(BENCH)
+
+bench-engine: ## The engine beside onnxruntime, rten and tract, model by model; writes target/bench/engine.json (BENCH="keys ...")
+	@.ci/bench-engine $(BENCH)
 
 build: node plugin models wasm web ## Build everything, in release
 

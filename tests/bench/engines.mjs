@@ -1,75 +1,93 @@
-// Engine against engine, on the same input, by turns, one thread each.
-import { readFileSync } from "node:fs";
+// Engine against engine, on the same input, by turns.
 import { join } from "node:path";
 
+import { cases } from "./cases.mjs";
 import { browser, lines, open } from "./processes.mjs";
 import { serve } from "./server.mjs";
 import { median, round } from "./statistics.mjs";
 
 const RUNS = 30;
+const WARM_UP = 3;
+/** A sample takes at least this long, in milliseconds, as in the tab. */
+const SAMPLE_MS = 2;
 
-function graph(models, name) {
-  const manifest = JSON.parse(readFileSync(join(models, name, "manifest.json")));
-  const files = JSON.parse(readFileSync(join(models, name, "files.json")));
-  const { digest, size } = manifest.files.find(({ role }) => role === "graph");
-  return { name, digest, size, url: `/models/${name}/${files.graph}` };
+/** What the pages are made of. */
+export function site({ here, js, ort, peers, reference }, options) {
+  return serve({ "/": join(here, "page"), "/neuromesh/": js, "/ort/": ort, "/peers/": peers, "/reference/": reference }, options);
 }
 
-function minilm(tokens) {
-  const shape = [1, tokens];
-  const fill = (value) => Array.from({ length: tokens }, (_, index) => value(index));
-  return [
-    { name: "input_ids", dtype: "i64", shape, values: fill((index) => 1000 + ((index * 7919) % 28_000)) },
-    { name: "attention_mask", dtype: "i64", shape, values: fill(() => 1) },
-    { name: "token_type_ids", dtype: "i64", shape, values: fill(() => 0) },
-  ];
-}
+/** In the terms of the pages. */
+export const inPage = ({ id, label, file, fixture }) => ({ name: id, label, model: `/reference/${file}`, fixtures: `/reference/${fixture}` });
 
-// Bytes and padding as Magika's features have them.
-const magika = [
-  { name: "bytes", dtype: "i32", shape: [1, 2048], values: Array.from({ length: 2048 }, (_, i) => (i % 5 === 4 ? 256 : (i * 31) % 128)) },
-];
-
-const CASES = {
-  minilm32_vs_ortweb: { model: "all-minilm-l6-v2", tensors: minilm(32) },
-  minilm128_vs_ortweb: { model: "all-minilm-l6-v2", tensors: minilm(128) },
-  magika_vs_ortweb: { model: "magika", tensors: magika },
-};
-
-/** Milliseconds in the tab, ours and onnxruntime-web's; the figure is the ratio of the medians. */
-export async function inTheTab({ here, js, models, report }, key) {
-  const server = await serve({ "/": join(here, "page"), "/neuromesh/": js, "/ort/": join(here, "node_modules/onnxruntime-web/dist"), "/models/": models });
+/** A browser with the page in which `window.compare` compares. */
+export async function withTab(setting, work) {
+  const server = await site(setting);
   const context = await browser();
   try {
-    const page = await open(context, `${server.origin}/engine.html`);
-    const { model, tensors } = CASES[key];
-    const work = { model: graph(models, model), tensors, runs: RUNS };
-    const { ours, theirs, difference } = await page.evaluate((work) => window.compare(work), work);
-    if (!(difference < 1e-4)) throw new Error(`${key}: the outputs differ by ${difference}`);
-    report(`${key}: ${round(median(ours))} ms, onnxruntime-web ${round(median(theirs))} ms (outputs agree to ${difference.toExponential(1)})`);
-    return median(ours) / median(theirs);
+    return await work(await open(context, `${server.origin}/engine.html`));
   } finally {
     await context.close();
     server.close();
   }
 }
 
-/** The same natively, against ONNX Runtime for Python. */
-export async function natively({ here, models, python, engine, report }) {
-  const path = join(models, "all-minilm-l6-v2/model.onnx");
-  const ours = await lines(engine, [path, "128"], { RAYON_NUM_THREADS: "1" });
-  const theirs = await lines(python, [join(here, "engine_ort.py"), path, "128"]);
-  const times = { ours: [], theirs: [] };
-  for (let run = -3; run < RUNS; run++) {
-    const [mine, first] = (await ours.ask()).split(" ").map(Number);
-    const [other, reference] = (await theirs.ask()).split(" ").map(Number);
-    if (!(Math.abs(first - reference) < 1e-4)) throw new Error(`the outputs differ: ${first} and ${reference}`);
-    if (run < 0) continue;
-    times.ours.push(mine);
-    times.theirs.push(other);
+/** Of each engine `{ ms, difference }`, or `{ error }`; outputs that are too far off are an error, too. */
+export async function compareInTab(page, one, engines, runs) {
+  const work = { engines, runs, ...inPage(one) };
+  const { results } = await page.evaluate((work) => window.compare(work), work);
+  return results.map((result) => judged(one, result));
+}
+
+function judged({ tolerance }, { times, difference, error }) {
+  if (error) return { error };
+  if (!(difference <= tolerance)) return { error: `the outputs differ by ${difference}`, ms: median(times) };
+  return { ms: median(times), difference };
+}
+
+/** The same natively: `contestants` are `[command, arguments]` of programs that answer `run N` and `check`. */
+export async function compareNatively(one, contestants, runs) {
+  const programs = await Promise.all(contestants.map(([command, args]) => lines(command, args, { RAYON_NUM_THREADS: "1", RTEN_NUM_THREADS: "1" })));
+  try {
+    const ask = async (program, question) => JSON.parse(await program.ask(question));
+    const found = [];
+    for (const program of programs) found.push({ ...(await ask(program, "check")), times: [], repeats: 1 });
+    for (let run = -WARM_UP; run < runs; run++) {
+      for (const [index, result] of found.entries()) {
+        const { ms } = await ask(programs[index], `run ${result.repeats}`);
+        if (run >= 0) result.times.push(ms);
+        else result.repeats = Math.max(1, Math.ceil(SAMPLE_MS / Math.max(ms, 0.005)));
+      }
+    }
+    return found.map((result) => judged(one, result));
+  } finally {
+    programs.forEach((program) => program.stop());
   }
-  ours.stop();
-  theirs.stop();
-  report(`minilm128_vs_ort_native: ${round(median(times.ours))} ms, onnxruntime ${round(median(times.theirs))} ms`);
-  return median(times.ours) / median(times.theirs);
+}
+
+const files = ({ reference }, { file, fixture, label }) => [join(reference, file), join(reference, fixture), label];
+/** Our native engine. */
+export const native = (setting, one, numerics) => [setting.example("bench-engine"), [...files(setting, one), numerics]];
+/** ONNX Runtime for Python. */
+export const nativeOrt = (setting, one) => [setting.python, [join(setting.here, "engine_ort.py"), ...files(setting, one)]];
+
+function ratio({ report }, id, engine, [ours, theirs]) {
+  for (const { error } of [ours, theirs]) if (error) throw new Error(`${id}: ${error}`);
+  report(`${id}: ${round(ours.ms)} ms, ${engine} ${round(theirs.ms)} ms (outputs agree with the reference to ${ours.difference.toExponential(1)})`);
+  return ours.ms / theirs.ms;
+}
+
+const named = ({ reference }, id) => cases(reference).fp32.find((one) => one.id === id);
+
+/** Our time in the tab over onnxruntime-web's, one thread each. */
+export async function ratioInTheTab(setting, id) {
+  const engines = [{ engine: "ours" }, { engine: "ort" }];
+  const results = await withTab(setting, (page) => compareInTab(page, named(setting, id), engines, RUNS));
+  return ratio(setting, id, "onnxruntime-web", results);
+}
+
+/** The same natively, against ONNX Runtime for Python. */
+export async function ratioNatively(setting, id) {
+  const one = named(setting, id);
+  const results = await compareNatively(one, [native(setting, one, "exact"), nativeOrt(setting, one)], RUNS);
+  return ratio(setting, id, "onnxruntime", results);
 }

@@ -59,8 +59,8 @@ export async function lines(command, args, env = {}) {
   };
   await next();
   return {
-    ask: () => {
-      child.stdin.write("\n");
+    ask: (question = "") => {
+      child.stdin.write(`${question}\n`);
       return next();
     },
     stop: () => child.stdin.end(),

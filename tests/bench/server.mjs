@@ -11,8 +11,11 @@ const TYPES = {
   ".json": "application/json",
 };
 
-/** Serves folders by prefix: `{ "/ort/": "node_modules/…" }`. Returns its origin and how to stop it. */
-export async function serve(folders) {
+/**
+ * Serves folders by prefix: `{ "/ort/": "node_modules/…" }`; a browser may keep what it got if `cached`. Returns the origin and
+ * how to stop it.
+ */
+export async function serve(folders, { cached = false } = {}) {
   const prefixes = Object.keys(folders).sort((a, b) => b.length - a.length);
   const server = createServer((request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname));
@@ -29,6 +32,7 @@ export async function serve(folders) {
       "content-length": size,
       "cross-origin-opener-policy": "same-origin",
       "cross-origin-embedder-policy": "require-corp",
+      "cache-control": cached ? "public, max-age=31536000, immutable" : "no-store",
     });
     createReadStream(file).pipe(response);
   });

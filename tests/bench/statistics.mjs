@@ -10,3 +10,5 @@ export const median = (samples) => quantile(samples, 0.5);
 
 /** Three significant digits. */
 export const round = (value) => Number(value.toPrecision(3));
+
+export const geometricMean = (samples) => Math.exp(samples.reduce((sum, sample) => sum + Math.log(sample), 0) / samples.length);

@@ -29,6 +29,7 @@ pub mod router;
 pub mod sim;
 pub mod sync;
 pub mod time;
+pub mod webrtc;
 pub mod wire;
 
 pub use ids::{Digest, ExchangeId, PeerId, RequestId, TaskId};

@@ -1,64 +1,67 @@
-// Our engine and onnxruntime-web in one Worker, on one thread each, run by turns on the same input.
-import * as ort from "/ort/ort.wasm.min.mjs";
-import init, { WasmEngine } from "/neuromesh/wasm/engine.js";
+// Several engines in one Worker, run by turns on the same input; or what the Worker's thread can do at most.
+import { ENGINES } from "./engines.js";
+import { cases, difference } from "./fixtures.js";
+import { peak } from "./peak.js";
 
 const WARM_UP = 3;
+/** A sample takes at least this long, in milliseconds: small models run several times for one. */
+const SAMPLE_MS = 2;
 
-async function load({ url, digest, size, name }) {
-  const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
-  const manifest = { format: 1, name, pipeline: { kind: "tensors" }, files: [{ role: "graph", digest, size }], memory: 0, license: "" };
-  const engine = new WasmEngine();
-  const model = engine.load(JSON.stringify(manifest), [{ role: "graph", data: bytes }], 2 ** 31);
-  const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], graphOptimizationLevel: "all" });
-  return { engine, model, session };
+const get = async (url) => new Uint8Array(await (await fetch(url)).arrayBuffer());
+
+async function open({ engine, ...options }, bytes, one) {
+  const loaded = await ENGINES[engine](options);
+  const model = await loaded.open(bytes, one);
+  return { model, prepared: model.prepare(one.inputs) };
 }
 
-const ARRAYS = { i64: BigInt64Array, i32: Int32Array, f32: Float32Array };
-const ORT_TYPES = { i64: "int64", i32: "int32", f32: "float32" };
-
-function inputs(specs) {
-  const ours = [];
-  const theirs = {};
-  for (const { name, dtype, shape, values } of specs) {
-    const array = ARRAYS[dtype].from(dtype === "i64" ? values.map(BigInt) : values);
-    ours.push({ name, dtype, shape, data: new Uint8Array(array.buffer) });
-    theirs[name] = new ort.Tensor(ORT_TYPES[dtype], array, shape);
+/** Milliseconds of one run, of `repeats` in a row. */
+async function timed({ model, prepared }, repeats) {
+  const start = performance.now();
+  let outputs;
+  for (let run = 0; run < repeats; run++) {
+    outputs = model.run(prepared);
+    if (outputs instanceof Promise) outputs = await outputs;
   }
-  return { ours, theirs };
+  return { took: (performance.now() - start) / repeats, outputs };
 }
 
-async function compare({ model: spec, tensors, runs }) {
-  const { engine, model, session } = await load(spec);
-  const { ours, theirs } = inputs(tensors);
-  const times = { ours: [], theirs: [] };
-  let difference = 0;
-  for (let round = -WARM_UP; round < runs; round++) {
-    const t0 = performance.now();
-    const [mine] = engine.runTensors(model, ours);
-    const t1 = performance.now();
-    const outputs = await session.run(theirs);
-    const t2 = performance.now();
-    if (round >= 0) {
-      times.ours.push(t1 - t0);
-      times.theirs.push(t2 - t1);
-      continue;
+/** For each engine `{ times, difference }`, or `{ error }` where it cannot run the model. */
+async function compare({ engines, model, fixtures, label, runs }) {
+  const bytes = await get(model);
+  const one = cases(await get(fixtures)).find((found) => found.name === label);
+  if (!one) throw new Error(`${fixtures} has no case ${label}`);
+  const contestants = engines.map(() => ({ times: [], repeats: 1 }));
+  const attempt = async (contestant, work) => {
+    if (contestant.error) return;
+    try {
+      await work();
+    } catch (error) {
+      contestant.error = `${error?.message ?? error}`;
     }
-    const a = new Float32Array(mine.data.slice().buffer);
-    const b = outputs[mine.name].data;
-    if (a.length !== b.length) throw new Error(`outputs differ in length: ${a.length} and ${b.length}`);
-    for (let i = 0; i < a.length; i++) difference = Math.max(difference, Math.abs(a[i] - b[i]));
+  };
+  for (const [index, contestant] of contestants.entries()) {
+    await attempt(contestant, async () => {
+      contestant.opened = await open(engines[index], bytes, one);
+    });
   }
-  await session.release();
-  engine.unload(model);
-  return { ...times, difference };
+  for (let round = -WARM_UP; round < runs; round++) {
+    for (const contestant of contestants) {
+      await attempt(contestant, async () => {
+        const { took, outputs } = await timed(contestant.opened, contestant.repeats);
+        if (round >= 0) return contestant.times.push(took);
+        contestant.difference = difference(contestant.opened.model.read(outputs), one.outputs);
+        contestant.repeats = Math.max(1, Math.ceil(SAMPLE_MS / Math.max(took, 0.01)));
+      });
+    }
+  }
+  const results = contestants.map(({ times, difference, error }) => (error ? { error } : { times, difference }));
+  return { results, tolerance: one.tolerance };
 }
 
 addEventListener("message", async ({ data }) => {
   try {
-    ort.env.wasm.numThreads = 1;
-    ort.env.wasm.wasmPaths = "/ort/";
-    await init();
-    postMessage({ result: await compare(data) });
+    postMessage({ result: data.peak ? await peak() : await compare(data) });
   } catch (error) {
     postMessage({ error: `${error?.name}: ${error?.message}\n${error?.stack}` });
   }
