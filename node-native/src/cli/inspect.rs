@@ -100,7 +100,7 @@ fn read(path: &Path, memory: u64) -> Result<Loader, Failure> {
     let size = |path: &Path| path.metadata().map(|facts| facts.len()).map_err(|error| failed(path, &error));
     let limits = Limits { memory, ..Limits::default() };
     let mut loader = Loader::new(Options { limits, ..Options::default() }, size(path)?);
-    let mut pour = |loader: &mut Loader, path: &Path| -> Result<(), Failure> {
+    let pour = |loader: &mut Loader, path: &Path| -> Result<(), Failure> {
         let mut file = File::open(path).map_err(|error| failed(path, &error))?;
         let mut chunk = vec![0; CHUNK];
         loop {
