@@ -8,10 +8,10 @@
 //! Each model and [`ShapeClass`] is learned by itself. Its first requests are spread over the [`Backend`]s until each has
 //! [`TRIALS`] samples, in an order drawn by the seed; one that is hopeless after two is spared the rest. From then on the
 //! least median runs everything, but for one request in [`RETRY_EVERY`], which looks whether another one became better.
-//! When the chosen one's own times drift, all are tried anew. No request is run twice and none waits for a trial.
+//! When the times of one drift, all are tried anew. No request is run twice and none waits for a trial.
 //!
-//! Duties of the driver: report only runs that nothing else on the machine disturbed, under the backend that really ran
-//! them. Time and randomness come in as values.
+//! Duties of the driver: report only runs that went as chosen and that no other run disturbed. Time and randomness come in
+//! as values.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -99,15 +99,18 @@ impl Chooser {
         self.changed |= self.entry(model, class).observe(backend, elapsed, clock);
     }
 
-    /// What the next run should take, once something is known.
-    pub fn expected(&self, model: &Digest, class: ShapeClass) -> Option<Duration> {
-        self.entries.get(&(*model, class)).and_then(Entry::expected)
+    /// What the next run for such a request should take, once something is known.
+    pub fn expected(&self, model: &Digest, class: ShapeClass, numerics: Numerics) -> Option<Duration> {
+        self.entries.get(&(*model, class))?.expected(numerics)
     }
 
-    /// The same for every class of a model that is known.
+    /// The same for an exact request of every class of a model that is known.
     pub fn expectations(&self, model: &Digest) -> Vec<(ShapeClass, Duration)> {
         let all = (*model, ShapeClass::default())..=(*model, ShapeClass::of_size(u64::MAX));
-        self.entries.range(all).filter_map(|((_, class), entry)| Some((*class, entry.expected()?))).collect()
+        self.entries
+            .range(all)
+            .filter_map(|((_, class), entry)| Some((*class, entry.expected(Numerics::Exact)?)))
+            .collect()
     }
 
     /// What the trials have settled on, once they have.

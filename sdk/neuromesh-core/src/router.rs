@@ -204,9 +204,14 @@ struct Ranked<'a> {
 }
 
 impl Runs {
-    fn add(&mut self, now: Timestamp, class: ShapeClass, ms: f64) {
-        self.service.add(now, ms);
-        self.classes.entry(class).or_default().add(now, ms);
+    /// What the engine itself expects is better than what one run took, and smoothed already.
+    fn add(&mut self, now: Timestamp, class: ShapeClass, ms: f64, expected: Option<Duration>) {
+        let known = self.classes.entry(class).or_default();
+        match expected.map(millis) {
+            Some(expected) => known.set(now, expected),
+            None => known.add(now, ms),
+        }
+        self.service.add(now, expected.map_or(ms, millis));
     }
 
     /// What is known, at this class.
@@ -282,7 +287,7 @@ impl Router {
         let runs = self.runs_mut(seen.model, seen.peer);
         // A peer that claims more than the whole exchange took is not believed; clocks tick in milliseconds.
         let service = millis(seen.service).min(millis(seen.elapsed) + 1.0);
-        runs.add(now, seen.class, seen.expected.map_or(service, millis));
+        runs.add(now, seen.class, service, seen.expected);
         runs.output.add(now, seen.output_bytes as f64);
         // A load that began with a fetch says nothing about the next one.
         if seen.source == Source::Held && !seen.load.is_zero() {
@@ -291,9 +296,16 @@ impl Router {
     }
 
     /// Learns that a model ran in this peer's own engine, for whomever.
-    pub fn observe_service(&mut self, now: Timestamp, model: Digest, class: ShapeClass, service: Duration) {
+    pub fn observe_service(
+        &mut self,
+        now: Timestamp,
+        model: Digest,
+        class: ShapeClass,
+        service: Duration,
+        expected: Option<Duration>,
+    ) {
         let me = self.me;
-        self.runs_mut(model, me).add(now, class, millis(service));
+        self.runs_mut(model, me).add(now, class, millis(service), expected);
     }
 
     /// Learns that no answer came in time: it takes at least this long there.
@@ -301,7 +313,7 @@ impl Router {
         let elapsed = millis(elapsed);
         let runs = self.runs_mut(model, peer);
         if runs.classes.get(&class).and_then(|known| known.value).is_none_or(|known| known < elapsed) {
-            runs.add(now, class, elapsed);
+            runs.add(now, class, elapsed, None);
         }
     }
 

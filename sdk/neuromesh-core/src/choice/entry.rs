@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{Backend, MAX_BACKENDS, RETRY_EVERY, TRIALS};
+use crate::Numerics;
 
 /// Samples of a backend that are kept, the newest last.
 pub(super) const WINDOW: usize = 5;
@@ -104,9 +105,10 @@ impl Entry {
         self.settle() || drifted
     }
 
-    pub fn expected(&self) -> Option<Duration> {
-        let known = self.best.and_then(|backend| self.arms.get(&backend)?.median());
-        let any = || self.arms.values().filter_map(Arm::median).min();
+    pub fn expected(&self, numerics: Numerics) -> Option<Duration> {
+        let allowed = |backend: &Backend| backend.numerics <= numerics;
+        let known = self.best.filter(allowed).and_then(|backend| self.arms.get(&backend)?.median());
+        let any = || self.arms.iter().filter(|(backend, _)| allowed(backend)).filter_map(|(_, arm)| arm.median()).min();
         known.or_else(any).map(|micros| Duration::from_micros(micros.into()))
     }
 

@@ -82,7 +82,7 @@ fn it_converges_to_the_fastest_within_its_trials() {
         let tried: Vec<Backend> = (0..trials).map(|_| machine.run(&mut chooser, model(1))).collect();
         assert_eq!(chooser.settled(&model(1), class()), Some(machine.best()), "seed {seed}");
         assert!(backends().iter().all(|backend| tried.contains(backend)), "seed {seed}");
-        let expected = chooser.expected(&model(1), class()).unwrap();
+        let expected = chooser.expected(&model(1), class(), Numerics::Fast).unwrap();
         let time = machine.times[&machine.best()];
         assert!((us(time)..=us(time * 11 / 10)).contains(&expected), "seed {seed}: {expected:?} for {time}");
         let later: Vec<Backend> = (0..1000).map(|_| machine.run(&mut chooser, model(1))).collect();
@@ -154,6 +154,9 @@ fn an_exact_request_never_gets_a_fast_backend() {
         }
         let exact = machine.times.iter().filter(|(backend, _)| backend.numerics == Numerics::Exact);
         let best = *exact.min_by_key(|(_, time)| **time).unwrap().0;
+        let expected = chooser.expected(&model(1), class(), Numerics::Exact).unwrap();
+        let time = machine.times[&best];
+        assert!((us(time)..=us(time * 11 / 10)).contains(&expected), "seed {seed}: {expected:?} for {time}");
         let runs = (0..100).map(|_| chooser.choose(model(1), class(), &Backend::candidates(Numerics::Exact, 8)));
         assert!(runs.filter(|backend| *backend == best).count() >= 98, "seed {seed}");
     }
@@ -177,7 +180,7 @@ fn memory_is_bounded_and_the_longest_unused_goes() {
     }
     let entry = &chooser.entries[&(model(0), class())];
     assert!(entry.arms.len() <= MAX_BACKENDS && entry.arms.values().all(|arm| arm.samples.len() <= WINDOW));
-    assert!(chooser.expected(&model(1), class()).is_none(), "unused for longest");
+    assert!(chooser.expected(&model(1), class(), Numerics::Exact).is_none(), "unused for longest");
     assert!(chooser.choose(model(0), class(), &many).threads <= MAX_BACKENDS as u16);
     assert_eq!(chooser.choose(model(0), class(), &[]), Backend { numerics: Numerics::Exact, threads: 1 });
 }

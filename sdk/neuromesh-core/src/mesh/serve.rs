@@ -50,7 +50,7 @@ impl Mesh {
             Ok(done) => done,
             Err(error) => return self.reply(exchange, &InferReply::failure(error.kind, &error.message)),
         };
-        self.router.observe_service(now, serving.model, serving.class, done.expected.unwrap_or(done.service));
+        self.router.observe_service(now, serving.model, serving.class, done.service, done.expected);
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let receipt = Receipt::sign(
             &self.key,

@@ -20,6 +20,11 @@ impl Learned {
         self.at = now;
     }
 
+    /// Takes a value that was smoothed already.
+    pub fn set(&mut self, now: Timestamp, value: f64) {
+        *self = Self { value: Some(value), at: now };
+    }
+
     pub fn is_fresh(&self, now: Timestamp, stale: Duration) -> bool {
         self.value.is_some() && now.since(self.at) < stale
     }

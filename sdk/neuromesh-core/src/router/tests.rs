@@ -367,6 +367,9 @@ fn what_an_engine_expects_counts_more_than_what_one_run_took() {
     router.observe(NOW, &Observation { expected: Some(ms(20)), ..ran(1, 100, 100) });
     let choice = router.choose(NOW, &query(&any), &[device()]).unwrap();
     assert_eq!(choice.considered[0].service_ms, 20);
-    router.observe_service(NOW, model(), ShapeClass::of_size(1 << 30), ms(300));
+    router.observe(NOW, &Observation { expected: Some(ms(60)), ..ran(1, 100, 100) });
+    let choice = router.choose(NOW, &query(&any), &[device()]).unwrap();
+    assert_eq!(choice.considered[0].service_ms, 60, "at once: the engine has smoothed it");
+    router.observe_service(NOW, model(), ShapeClass::of_size(1 << 30), ms(300), None);
     assert_eq!(router.services(&model(), &id(1)).len(), 2);
 }

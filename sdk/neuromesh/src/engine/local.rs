@@ -157,7 +157,8 @@ impl Shared {
             self.memo.observe(job.model, class, backend, service);
         }
         drop(loan);
-        Ok(JobDone { output, load, service, expected: self.memo.expected(&job.model, class), exactness })
+        let expected = self.memo.expected(&job.model, class, job.numerics);
+        Ok(JobDone { output, load, service, expected, exactness })
     }
 
     async fn load(self: Arc<Self>, digest: Digest, manifest: &Manifest) -> Result<Arc<Prepared>, JobError> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use neuromesh_core::{
-    Digest, ShapeClass,
+    Digest, Numerics, ShapeClass,
     choice::{Backend, Chooser},
 };
 
@@ -55,8 +55,8 @@ impl Memo {
         self.chooser().observe(model, class, backend, elapsed);
     }
 
-    pub fn expected(&self, model: &Digest, class: ShapeClass) -> Option<Duration> {
-        self.chooser().expected(model, class)
+    pub fn expected(&self, model: &Digest, class: ShapeClass, numerics: Numerics) -> Option<Duration> {
+        self.chooser().expected(model, class, numerics)
     }
 
     pub fn expectations(&self, model: &Digest) -> Vec<(ShapeClass, Duration)> {
