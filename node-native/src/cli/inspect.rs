@@ -100,7 +100,7 @@ fn read(path: &Path, memory: u64) -> Result<Loader, Failure> {
     let size = |path: &Path| path.metadata().map(|facts| facts.len()).map_err(|error| failed(path, &error));
     let limits = Limits { memory, ..Limits::default() };
     let mut loader = Loader::new(Options { limits, ..Options::default() }, size(path)?);
-    let mut pour = |loader: &mut Loader, path: &Path| -> Result<(), Failure> {
+    let pour = |loader: &mut Loader, path: &Path| -> Result<(), Failure> {
         let mut file = File::open(path).map_err(|error| failed(path, &error))?;
         let mut chunk = vec![0; CHUNK];
         loop {
@@ -232,7 +232,7 @@ fn text(name: &str, found: &Inspection, measured: Option<&Measured>) -> String {
     match &found.estimate {
         Some(estimate) => {
             let work = estimate.multiply_adds.map_or_else(|| "unknown".into(), |count| count.to_string());
-            let _ = writeln!(text, "one run: {work} multiply-adds, at most {}", ByteSize(estimate.memory));
+            let _ = writeln!(text, "one run: {work} multiply-adds, about {}", ByteSize(estimate.memory));
         }
         None if !found.free.is_empty() => {
             let hint = found.free.iter().map(|name| format!("--input {name}=1x..."));

@@ -97,19 +97,25 @@ impl Sketches {
     }
 }
 
-/// Infers a model's graph from what it declares of its inputs, where `sizes` may say more, by name.
+/// Infers a model's graph from what it declares of its inputs, where `sizes` may say more, by name. With `defaults`, what
+/// callers may replace is taken for what the file has there.
 ///
 /// # Errors
 /// [`LoadError::Node`] for a node whose operands can never fit, [`LoadError::Graph`] for an output that is not what is declared.
-pub(crate) fn infer(graph: &Graph, sizes: &BTreeMap<String, Vec<usize>>) -> Result<Sketches, LoadError> {
+pub(crate) fn infer(
+    graph: &Graph,
+    sizes: &BTreeMap<String, Vec<usize>>,
+    defaults: bool,
+) -> Result<Sketches, LoadError> {
     let mut known = Sketches(vec![Sketch::default(); graph.values.len()]);
     let overridable: BTreeSet<ValueId> = graph.inputs.iter().map(|(id, _)| *id).collect();
     for (id, value) in &graph.constants {
-        if !overridable.contains(id) {
+        if defaults || !overridable.contains(id) {
             known.0[id.0] = Sketch::of(value);
         }
     }
-    for (id, spec) in &graph.inputs {
+    let replaces = |spec: &IoSpec| sizes.contains_key(&spec.name);
+    for (id, spec) in graph.inputs.iter().filter(|(_, spec)| !(defaults && spec.optional) || replaces(spec)) {
         known.0[id.0] = Sketch::declared(spec);
         if let Some(sizes) = sizes.get(&spec.name) {
             known.0[id.0].shape = Some(sizes.iter().map(|&size| Dim::Fixed(size)).collect());

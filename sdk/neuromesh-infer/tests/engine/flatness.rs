@@ -102,7 +102,7 @@ fn what_inspection_says_of_the_zoo_holds() {
         if let Some(estimate) = found.estimate {
             estimated += 1;
             // Operators that work in place make it less; buffers of operators' own, such as unfolded patches, more.
-            if estimate.memory < run.needed_memory() * 3 / 4 {
+            if estimate.memory < run.needed_memory() / 2 || estimate.memory > run.needed_memory() * 3 / 2 {
                 wrong.push(format!("{name}: {} bytes were estimated, {} needed", estimate.memory, run.needed_memory()));
             }
         }
