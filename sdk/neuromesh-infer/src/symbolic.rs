@@ -80,7 +80,7 @@ impl Sketch {
     pub fn bytes(&self) -> Option<u64> {
         let size = self.data_type?.size() as u64;
         // Also of what a machine of 32 bits could not address.
-        Some(self.sizes()?.into_iter().fold(size, |bytes, size| bytes.saturating_mul(size as u64)))
+        self.sizes()?.into_iter().try_fold(size, |bytes, size| bytes.checked_mul(size as u64))
     }
 
     /// Bytes that it takes to know this, about.
