@@ -92,8 +92,8 @@ fn memory_does_not_grow_from_model_to_model() {
     let before = pages_after(3, bytes, small);
     assert_eq!(pages_after(97, bytes, small), before);
 
-    let bytes = include_bytes!(concat!(env!("NEUROMESH_REFERENCE"), "/magika/model.onnx"));
-    let fixtures = include_bytes!(concat!(env!("NEUROMESH_REFERENCE"), "/magika/fixtures.bin"));
+    let bytes = include_bytes!(concat!(env!("NEUROMESH_REFERENCE"), "/silero/model.onnx"));
+    let fixtures = include_bytes!(concat!(env!("NEUROMESH_REFERENCE"), "/silero/fixtures.bin"));
     let case = &Fixture::read_all(fixtures).unwrap()[0];
     let before = pages_after(3, bytes, case);
     assert_eq!(pages_after(97, bytes, case), before);
@@ -134,6 +134,6 @@ fn models_too_large_for_a_tab_are_refused_with_the_bytes_and_the_tab_goes_on() {
     let mut loader = Loader::new(Options { limits, ..Options::default() }, head.len() as u64 + weight);
     assert_eq!(loader.push(&head), Err(LoadError::NoMemory { needed: weight }));
 
-    let magika = include_bytes!(concat!(env!("NEUROMESH_REFERENCE"), "/magika/model.onnx"));
-    assert!(Model::load(bytes::Bytes::from_static(magika), &Limits::default()).is_ok());
+    let silero = include_bytes!(concat!(env!("NEUROMESH_REFERENCE"), "/silero/model.onnx"));
+    assert!(Model::load(bytes::Bytes::from_static(silero), &Limits::default()).is_ok());
 }

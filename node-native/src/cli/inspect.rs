@@ -232,7 +232,7 @@ fn text(name: &str, found: &Inspection, measured: Option<&Measured>) -> String {
     match &found.estimate {
         Some(estimate) => {
             let work = estimate.multiply_adds.map_or_else(|| "unknown".into(), |count| count.to_string());
-            let _ = writeln!(text, "one run: {work} multiply-adds, at most {}", ByteSize(estimate.memory));
+            let _ = writeln!(text, "one run: {work} multiply-adds, about {}", ByteSize(estimate.memory));
         }
         None if !found.free.is_empty() => {
             let hint = found.free.iter().map(|name| format!("--input {name}=1x..."));

@@ -92,7 +92,7 @@ pub fn inspect(loader: Loader, sizes: &BTreeMap<String, Vec<usize>>) -> Result<I
     if found.refusal.is_some() {
         return Ok(found);
     }
-    let known = match symbolic::infer(&graph, sizes) {
+    let known = match symbolic::infer(&graph, sizes, true) {
         Ok(known) => known,
         Err(error) => {
             found.refusal = Some(error);

@@ -107,7 +107,7 @@ impl Model {
     /// From the checked graph of a file.
     pub(crate) fn new(mut graph: Graph, limits: Limits, cpu: Cpu, packs: bool) -> Result<Self, LoadError> {
         plan::fold_constants(&mut graph, &limits, &cpu)?;
-        let known = symbolic::infer(&graph, &BTreeMap::new())?;
+        let known = symbolic::infer(&graph, &BTreeMap::new(), false)?;
         rewrite_all(&mut graph);
         let plan = Plan::new(graph, packs.then_some(&cpu));
         let weight_bytes = plan.weight_bytes();

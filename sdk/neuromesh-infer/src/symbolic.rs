@@ -25,6 +25,12 @@ use crate::{
 /// Elements of a list that are followed one by one.
 const MAX_ELEMENTS: usize = 64;
 
+/// Bytes of a size's name that is still followed; a file can make it as long as it likes, and each value would have it.
+const MAX_NAME: usize = 64;
+
+/// Bytes of sizes and elements that are kept for one graph; beyond them values are unknown.
+const MAX_KEPT: usize = 32 << 20;
+
 /// How deep bodies of bodies are looked into.
 const MAX_DEPTH: usize = 8;
 
@@ -58,7 +64,11 @@ impl Sketch {
     }
 
     fn declared(spec: &IoSpec) -> Self {
-        Self::new(Some(spec.data_type), spec.shape.clone())
+        let short = |dim: &Dim| match dim {
+            Dim::Named(name) if name.len() > MAX_NAME => Dim::Unknown,
+            other => other.clone(),
+        };
+        Self::new(Some(spec.data_type), spec.shape.as_ref().map(|dims| dims.iter().map(short).collect()))
     }
 
     /// All sizes, if they are numbers.
@@ -70,7 +80,13 @@ impl Sketch {
     pub fn bytes(&self) -> Option<u64> {
         let size = self.data_type?.size() as u64;
         // Also of what a machine of 32 bits could not address.
-        Some(self.sizes()?.into_iter().fold(size, |bytes, size| bytes.saturating_mul(size as u64)))
+        self.sizes()?.into_iter().try_fold(size, |bytes, size| bytes.checked_mul(size as u64))
+    }
+
+    /// Bytes that it takes to know this, about.
+    fn weight(&self) -> usize {
+        let dims = self.shape.iter().flatten().map(size::weight).sum::<usize>();
+        dims + self.elements.iter().flatten().map(Number::weight).sum::<usize>()
     }
 
     /// What holds for both.
@@ -88,32 +104,57 @@ impl Sketch {
 
 /// What is known of the values of a graph, by their number.
 #[derive(Debug, Default)]
-pub(crate) struct Sketches(pub Vec<Sketch>);
+pub(crate) struct Sketches {
+    values: Vec<Sketch>,
+    kept: usize,
+}
 
 impl Sketches {
+    /// Nothing is known yet.
+    fn new(values: usize) -> Self {
+        Self { values: vec![Sketch::default(); values], kept: 0 }
+    }
+
+    fn set(&mut self, id: ValueId, sketch: Sketch) {
+        let weight = sketch.weight();
+        let sketch = match self.kept.saturating_add(weight) <= MAX_KEPT {
+            true => sketch,
+            false => Sketch::new(sketch.data_type, None),
+        };
+        self.kept += sketch.weight();
+        self.values[id.0] = sketch;
+    }
+
     pub fn get(&self, id: ValueId) -> &Sketch {
         static NOTHING: Sketch = Sketch { data_type: None, shape: None, elements: None };
-        self.0.get(id.0).unwrap_or(&NOTHING)
+        self.values.get(id.0).unwrap_or(&NOTHING)
     }
 }
 
-/// Infers a model's graph from what it declares of its inputs, where `sizes` may say more, by name.
+/// Infers a model's graph from what it declares of its inputs, where `sizes` may say more, by name. With `defaults`, what
+/// callers may replace is taken for what the file has there.
 ///
 /// # Errors
 /// [`LoadError::Node`] for a node whose operands can never fit, [`LoadError::Graph`] for an output that is not what is declared.
-pub(crate) fn infer(graph: &Graph, sizes: &BTreeMap<String, Vec<usize>>) -> Result<Sketches, LoadError> {
-    let mut known = Sketches(vec![Sketch::default(); graph.values.len()]);
+pub(crate) fn infer(
+    graph: &Graph,
+    sizes: &BTreeMap<String, Vec<usize>>,
+    defaults: bool,
+) -> Result<Sketches, LoadError> {
+    let mut known = Sketches::new(graph.values.len());
     let overridable: BTreeSet<ValueId> = graph.inputs.iter().map(|(id, _)| *id).collect();
     for (id, value) in &graph.constants {
-        if !overridable.contains(id) {
-            known.0[id.0] = Sketch::of(value);
+        if defaults || !overridable.contains(id) {
+            known.set(*id, Sketch::of(value));
         }
     }
-    for (id, spec) in &graph.inputs {
-        known.0[id.0] = Sketch::declared(spec);
+    let replaces = |spec: &IoSpec| sizes.contains_key(&spec.name);
+    for (id, spec) in graph.inputs.iter().filter(|(_, spec)| !(defaults && spec.optional) || replaces(spec)) {
+        let mut sketch = Sketch::declared(spec);
         if let Some(sizes) = sizes.get(&spec.name) {
-            known.0[id.0].shape = Some(sizes.iter().map(|&size| Dim::Fixed(size)).collect());
+            sketch.shape = Some(sizes.iter().map(|&size| Dim::Fixed(size)).collect());
         }
+        known.set(*id, sketch);
     }
     let live = live(graph);
     for (node, live) in graph.nodes.iter().zip(live) {
@@ -168,7 +209,7 @@ fn step(graph: &Graph, node: &Node, known: &mut Sketches, depth: usize) -> Resul
     };
     for (id, sketch) in node.outputs.iter().zip(results) {
         if let Some(id) = id {
-            known.0[id.0] = sketch;
+            known.set(*id, sketch);
         }
     }
     Ok(())
@@ -196,13 +237,13 @@ fn branches(node: &Node, inputs: &[Option<&Sketch>], depth: usize) -> Vec<Sketch
 
 /// A body, from what is known of its captured values; contradictions make what follows from them unknown.
 fn inside(graph: &Graph, captured: &[Option<&Sketch>], depth: usize) -> Sketches {
-    let mut known = Sketches(vec![Sketch::default(); graph.values.len()]);
+    let mut known = Sketches::new(graph.values.len());
     for (id, value) in &graph.constants {
-        known.0[id.0] = Sketch::of(value);
+        known.set(*id, Sketch::of(value));
     }
     let first = graph.inputs.len().saturating_sub(captured.len());
     for ((id, _), sketch) in graph.inputs[first..].iter().zip(captured) {
-        known.0[id.0] = sketch.cloned().unwrap_or_default();
+        known.set(*id, sketch.cloned().unwrap_or_default());
     }
     for node in &graph.nodes {
         let _ = step(graph, node, &mut known, depth);

@@ -580,19 +580,35 @@ def bad_models():
     def run(name, nodes, message, weights=None, feeds=None, **more):
         case(name, graph(nodes, weights, inputs=feeds or {"x": x}, **more), message, feeds, "run")
 
+    case("declared-type", graph(relu, outputs={"y": 7}), 'node "first" (Relu): the output "y" is declared as int64; it is float32')
+    narrow = graph(relu)
+    narrow.graph.output[0].type.tensor_type.shape.dim.add().dim_value = 2
+    case("declared-rank", narrow, 'node "first" (Relu): the output "y" is declared as [2]; it is [?, ?]')
+    fixed = lambda message, a, b, op: case(f"fixed-{op}", shaped(op, a, b), message)
+
+    def shaped(op, a, b):
+        infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("a", a), ("b", b))]
+        made = helper.make_graph([node(op, ["a", "b"], ["y"], name="n")], "g", infos, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
+        return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    fixed('node "n" (Add): the shapes [batch, 3] and [4] do not broadcast', ["batch", 3], [4], "Add")
+    fixed('node "n" (MatMul): [2, 3] and [4, 5] do not multiply', [2, 3], [4, 5], "MatMul")
+    huge = graph([node("ConstantOfShape", ["s"], ["y"], name="n")], {"s": i(750_000_000)})
+    case("huge-result", huge, 'node "n" (ConstantOfShape): 3000000008 bytes are needed')
+
     run("broadcast", [node("Add", ["x", "w"], ["y"], name="n")], 'node "n" (Add): the shapes [2, 3] and [4] do not broadcast', {"w": f(4)})
     run("types", [node("Add", ["x", "w"], ["y"], name="n")], "float32 and int64", {"w": i(1)})
-    run("wrong-type", [node("Erf", ["x"], ["y"])], "input 0 is int64", None, {"x": i(1)})
+    run("wrong-type", [node("Erf", ["x"], ["y"])], "input 0 is int64", None, {"x": i(1)}, outputs={"y": 7})
     run("matmul", [node("MatMul", ["x", "w"], ["y"])], "do not multiply", {"w": f(4, 5)})
-    run("division", [node("Div", ["x", "w"], ["y"])], "division of an integer by zero", {"w": i(0)}, {"x": i(1)})
+    run("division", [node("Div", ["x", "w"], ["y"])], "division of an integer by zero", {"w": i(0)}, {"x": i(1)}, outputs={"y": 7})
     run("gather", [node("Gather", ["x", "w"], ["y"])], "index 2 is outside", {"w": i(2)})
     run("axis", [node("Softmax", ["x"], ["y"], axis=7)], "axis 7 is outside")
     run("reshape", [node("Reshape", ["x", "w"], ["y"])], "differ", {"w": i(4, 2)})
     run("reshape-twice", [node("Reshape", ["x", "w"], ["y"])], "-1 stands twice", {"w": i(-1, -1)})
     run("expand-huge", [node("Expand", ["x", "w"], ["y"])], "bytes are needed", {"w": i(2**20, 2**4, 2, 3)})
     run("expand-overflow", [node("Expand", ["x", "w"], ["y"])], "too large", {"w": i(2**62, 2**62, 2, 3)})
-    run("range-huge", [node("Range", ["x", "w", "s"], ["y"])], "too large", {"w": np.int64(2**62), "s": np.int64(1)}, {"x": np.int64(0)})
-    run("range-step", [node("Range", ["x", "x", "s"], ["y"])], "step is zero", {"s": np.int64(0)}, {"x": np.int64(0)})
+    run("range-huge", [node("Range", ["x", "w", "s"], ["y"])], "too large", {"w": np.int64(2**62), "s": np.int64(1)}, {"x": np.int64(0)}, outputs={"y": 7})
+    run("range-step", [node("Range", ["x", "x", "s"], ["y"])], "step is zero", {"s": np.int64(0)}, {"x": np.int64(0)}, outputs={"y": 7})
     run("slice-step", [node("Slice", ["x", "s", "s", "s", "s"], ["y"])], "step is zero", {"s": i(0)})
     run("concat", [node("Concat", ["x", "w"], ["y"], axis=0)], "cannot be joined", {"w": f(2, 4)})
     run("split", [node("Split", ["x"], ["y", "z"], axis=1)], "does not split", outputs={"y": 1, "z": 1})
@@ -611,7 +627,7 @@ def bad_models():
     run("attribute-type", [node("Softmax", ["x"], ["y"], axis=1.5)], "an integer is expected")
     run("input-missing", relu, 'input "x": it is missing', None, {})
     cases_input = {"x": f(2, 3)}
-    case("input-type", graph(relu, inputs={"x": i(1, 2)}), "the model takes int64", cases_input, "run")
+    case("input-type", graph(relu, inputs={"x": i(1, 2)}, outputs={"y": 7}), "the model takes int64", cases_input, "run")
     case("input-rank", graph(relu, inputs={"x": f(2)}), "the model takes shape [?]", cases_input, "run")
     case("input-unknown", good, "no such input", {"z": f(1)}, "run")
     (HERE / "refused.bin").write_bytes(b"".join(cases))

@@ -11,8 +11,8 @@ use crate::{
 pub struct Estimate {
     /// Multiply-adds of products, convolutions and recurrent layers; `None` where a size or an operator's work is not known.
     pub multiply_adds: Option<u64>,
-    /// Bytes of weights and of the values that live at the worst moment: an upper bound, because operators that work in place
-    /// are counted as if they did not.
+    /// Bytes of weights and of the values that live at the worst moment. Operators that work in place take less than that, and
+    /// those that use buffers of their own take more.
     pub memory: u64,
 }
 

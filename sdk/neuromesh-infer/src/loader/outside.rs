@@ -43,6 +43,8 @@ impl Outside {
         let mut missing = BTreeSet::new();
         each_outside(&mut model, &mut |tensor| {
             missing.insert(Place::of(tensor)?.location.to_owned());
+            // What stands in the model's own file as well does not count.
+            (tensor.held_raw, tensor.held_floats) = (Vec::new(), Vec::new());
             Ok(())
         })?;
         Ok(Self { model, held, left, limit, missing, current: None })

@@ -27,6 +27,13 @@ impl Number {
         }
     }
 
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Number::Known(_) => size_of::<Self>(),
+            Number::Size(dim) => size_of::<Self>() + weight(dim),
+        }
+    }
+
     /// As a size; negative numbers are none.
     pub fn dim(&self) -> Dim {
         match self {
@@ -34,6 +41,10 @@ impl Number {
             Number::Size(dim) => dim.clone(),
         }
     }
+}
+
+pub(super) fn weight(dim: &Dim) -> usize {
+    size_of::<Dim>() + if let Dim::Named(name) = dim { name.len() } else { 0 }
 }
 
 pub(super) fn known(dim: &Dim) -> Option<usize> {

@@ -2,11 +2,13 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use neuromesh_infer::{Dim, Limits, Model, conformance::Fixture, inspect};
+use bytes::Bytes;
+use neuromesh_infer::{Dim, Limits, Loader, Model, Options, conformance::Fixture, inspect};
 
 use crate::{
     allocation::measure,
     models::{cache, model_file},
+    reference::read,
 };
 
 /// The models of the reference data, by name.
@@ -22,8 +24,9 @@ fn zoo() -> Vec<(String, PathBuf)> {
 
 #[test]
 fn loading_running_and_unloading_leave_nothing() {
-    let file = model_file("magika", "model.onnx");
-    let cases = Fixture::read_all(include_bytes!("../fixtures/magika_tensors.bin")).unwrap();
+    // Branches, loops of a recurrent layer, convolutions.
+    let file = Bytes::from(read("silero/model.onnx"));
+    let cases = Fixture::read_all(&read("silero/fixtures.bin")).unwrap();
     let cycle = |round: usize| {
         let model = Arc::new(Model::load(file.clone(), &Limits::default()).unwrap());
         model.run(cases[round % cases.len()].inputs.clone()).unwrap();
@@ -50,39 +53,14 @@ fn a_run_that_follows_its_plan_allocates_no_tensors() {
 }
 
 #[test]
-fn no_model_of_the_zoo_holds_more_than_half_as_much_again_as_it_must() {
-    let mut over = Vec::new();
-    let mut worst = 0.0f64;
-    let models = zoo();
-    for (name, path) in &models {
-        let model = Model::load(std::fs::read(path.join("model.onnx")).unwrap().into(), &Limits::default()).unwrap();
-        let model = Arc::new(model);
-        let case = Fixture::read_all(&std::fs::read(path.join("fixtures.bin")).unwrap()).unwrap().swap_remove(0);
-        for turn in ["first", "planned"] {
-            let mut run = model.start(case.inputs.clone()).unwrap();
-            while run.step().unwrap().is_none() {}
-            let ratio = run.peak_memory() as f64 / run.needed_memory() as f64;
-            println!("{name} {turn}: {ratio:.3} ({} of {})", run.peak_memory(), run.needed_memory());
-            worst = worst.max(ratio);
-            if ratio > 1.5 {
-                over.push(format!("{name}, {turn} run: {ratio:.2}"));
-            }
-        }
-    }
-    println!("worst {worst:.3}");
-    assert!(over.is_empty(), "{}", over.join("\n"));
-    assert!(models.len() >= 31, "only {} models", models.len());
-}
-
-#[test]
-fn what_inspection_says_of_the_zoo_holds() {
-    let mut wrong = Vec::new();
+fn models_of_the_zoo_take_what_inspection_says_and_hold_little_more_than_they_must() {
+    let (mut wrong, mut worst) = (Vec::new(), 0.0f64);
     let (mut estimated, models) = (0, zoo());
     for (name, path) in &models {
         let bytes = std::fs::read(path.join("model.onnx")).unwrap();
         let case = Fixture::read_all(&std::fs::read(path.join("fixtures.bin")).unwrap()).unwrap().swap_remove(0);
         let sizes = case.inputs.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
-        let mut loader = neuromesh_infer::Loader::new(Default::default(), bytes.len() as u64);
+        let mut loader = Loader::new(Options::default(), bytes.len() as u64);
         loader.push(&bytes).unwrap();
         let found = inspect::inspect(loader, &sizes).unwrap();
         assert_eq!(found.refusal, None, "{name}");
@@ -96,18 +74,28 @@ fn what_inspection_says_of_the_zoo_holds() {
             }
         }
         let model = Arc::new(Model::load(bytes.into(), &Limits::default()).unwrap());
-        let mut run = model.start(case.inputs).unwrap();
-        while run.step().unwrap().is_none() {}
-        println!("{name}: {:?}, needed {}", found.estimate, run.needed_memory());
+        let mut needed = 0;
+        for turn in ["first", "planned"] {
+            let mut run = model.start(case.inputs.clone()).unwrap();
+            while run.step().unwrap().is_none() {}
+            needed = run.needed_memory();
+            let ratio = run.peak_memory() as f64 / needed as f64;
+            worst = worst.max(ratio);
+            println!("{name}, {turn} run: {ratio:.3}, {} of {needed} bytes", run.peak_memory());
+            if ratio > 1.5 {
+                wrong.push(format!("{name}, {turn} run: holds {ratio:.2} times what it needs"));
+            }
+        }
+        println!("{name}: {:?}", found.estimate);
         if let Some(estimate) = found.estimate {
             estimated += 1;
-            // Operators that work in place make it less; buffers of operators' own, such as unfolded patches, more.
-            if estimate.memory < run.needed_memory() * 3 / 4 {
-                wrong.push(format!("{name}: {} bytes were estimated, {} needed", estimate.memory, run.needed_memory()));
+            // Operators that work in place take less, those with buffers of their own more.
+            if estimate.memory < needed / 2 || estimate.memory > needed * 3 / 2 {
+                wrong.push(format!("{name}: {} bytes were estimated, {needed} needed", estimate.memory));
             }
         }
     }
+    println!("worst {worst:.3}; {estimated} of {} estimated", models.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    println!("{estimated} of {} estimated", models.len());
-    assert!(estimated * 3 >= models.len() * 2, "only {estimated} models estimated");
+    assert!(models.len() >= 31 && estimated >= 25, "{} models, {estimated} estimated", models.len());
 }

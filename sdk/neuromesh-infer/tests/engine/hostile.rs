@@ -129,6 +129,25 @@ fn small_files_cannot_ask_for_much_memory() {
     }
 }
 
+#[test]
+fn long_names_of_sizes_are_not_kept_for_each_value() {
+    let field = |number: u8, body: &[u8]| [&[number << 3 | 2][..], &varint(body.len()), body].concat();
+    let name = vec![b'n'; 1 << 20];
+    let kind = |shape: Vec<u8>| field(2, &field(1, &[vec![0x08, 1], shape].concat()));
+    let input = [field(1, b"v0"), kind(field(2, &field(1, &field(2, &name))))].concat();
+    let mut graph = field(11, &input);
+    for at in 0..500 {
+        let names = [field(1, format!("v{at}").as_bytes()), field(2, format!("v{}", at + 1).as_bytes())].concat();
+        graph.extend(field(1, &[names, field(4, b"Relu")].concat()));
+    }
+    graph.extend(field(12, &[field(1, b"v500"), kind(Vec::new())].concat()));
+    let file = [field(7, &graph), field(8, &[0x10, 17])].concat();
+    let size = file.len() as isize;
+    let (model, peak, _) = measure(|| Model::load(Bytes::from(file), &Limits::default()).unwrap());
+    assert_eq!(model.steps(), 500);
+    assert!(peak < 16 * size, "a file of {size} bytes made it hold {peak}");
+}
+
 pub fn varint(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value >= 0x80 {
