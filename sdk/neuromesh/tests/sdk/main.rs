@@ -3,3 +3,4 @@
 mod documents;
 mod models;
 mod peers;
+mod pipelines;
