@@ -11,7 +11,8 @@ use std::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::Args;
 use neuromesh::{
-    Mesh, Multiaddr, Numerics, Options, Payload, Privacy, Request, SparseBytes, Tier, core::payload::Part,
+    Mesh, Multiaddr, Numerics, Options, Payload, Privacy, Request, SparseBytes, Tier,
+    core::payload::{MAX_PAYLOAD_BYTES, Part},
 };
 use serde_json::Value;
 
@@ -41,6 +42,9 @@ pub(super) struct RunArgs {
     model: String,
     #[command(flatten)]
     input: InputArgs,
+    /// Send all of a large file, not its ends: models of sounds read everything
+    #[arg(long, requires = "file")]
+    whole: bool,
     /// Only peers of this tier
     #[arg(long, value_name = "TIER")]
     tier: Option<Tier>,
@@ -78,7 +82,7 @@ struct InputArgs {
 }
 
 pub(super) async fn execute(context: &Context, args: RunArgs) -> Result<(), Failure> {
-    let input = read(&args.input)?;
+    let input = read(&args.input, args.whole)?;
     let options = Options {
         tier: args.tier,
         prefer: args.prefer,
@@ -130,7 +134,7 @@ async fn find(mesh: &Mesh, model: &str) {
     }
 }
 
-fn read(args: &InputArgs) -> Result<Payload, Failure> {
+fn read(args: &InputArgs, whole: bool) -> Result<Payload, Failure> {
     let invalid = |text: String| Failure::new("InvalidInput", text);
     let payload = match args {
         InputArgs { input: Some(text), .. } if text == "-" => {
@@ -138,9 +142,10 @@ fn read(args: &InputArgs) -> Result<Payload, Failure> {
             Payload::Text(String::from_utf8(bytes).map_err(|_| invalid("standard input is not UTF-8 text".into()))?)
         }
         InputArgs { input: Some(text), .. } => Payload::Text(text.clone()),
-        InputArgs { file: Some(path), .. } => {
-            Payload::Bytes(ends(path).map_err(|error| invalid(format!("{}: {error}", path.display())))?)
-        }
+        InputArgs { file: Some(path), .. } => Payload::Bytes(
+            ends(path, if whole { MAX_PAYLOAD_BYTES as u64 } else { WHOLE })
+                .map_err(|error| invalid(format!("{}: {error}", path.display())))?,
+        ),
         InputArgs { input_json: Some(path), .. } => {
             let name = path.display().to_string();
             let bytes = if name == "-" {
@@ -169,8 +174,8 @@ fn all(reader: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// A small file whole, of a large one the ends.
-fn ends(path: &Path) -> io::Result<SparseBytes> {
+/// A file of at most `most` bytes whole, of a larger one the ends.
+fn ends(path: &Path, most: u64) -> io::Result<SparseBytes> {
     let mut file = fs::File::open(path)?;
     let facts = file.metadata()?;
     if facts.is_dir() {
@@ -183,7 +188,7 @@ fn ends(path: &Path) -> io::Result<SparseBytes> {
         (&mut file).take(len).read_to_end(&mut data)?;
         Ok(Part { offset, data })
     };
-    if len <= WHOLE {
+    if len <= most {
         return Ok(SparseBytes { len, parts: vec![part(0, len)?] });
     }
     Ok(SparseBytes { len, parts: vec![part(0, END)?, part(len - END, END)?] })

@@ -13,15 +13,19 @@ pub fn is_number(c: char) -> bool {
     if c.is_ascii() { c.is_ascii_digit() } else { c.general_category_group() == GeneralCategoryGroup::Number }
 }
 
-/// `\w` of UTS 18.
+/// `\w` of UTS 18: alphabetic characters, marks, decimal digits, connectors and joiners. Of the alphabetic ones that are
+/// neither letters nor marks nor letter numbers there are only the circled and squared letters.
 pub fn is_word(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_alphanumeric() || c == '_';
     }
-    c.is_alphabetic()
-        || matches!(c, '\u{200c}' | '\u{200d}')
-        || c.general_category_group() == GeneralCategoryGroup::Mark
-        || matches!(c.general_category(), GeneralCategory::DecimalNumber | GeneralCategory::ConnectorPunctuation)
+    matches!(c.general_category_group(), GeneralCategoryGroup::Letter | GeneralCategoryGroup::Mark)
+        || matches!(
+            c.general_category(),
+            GeneralCategory::DecimalNumber | GeneralCategory::LetterNumber | GeneralCategory::ConnectorPunctuation
+        )
+        || matches!(u32::from(c),
+            0x200C | 0x200D | 0x24B6..=0x24E9 | 0x1F130..=0x1F149 | 0x1F150..=0x1F169 | 0x1F170..=0x1F189)
 }
 
 /// What BERT takes for punctuation: all of ASCII's that is no letter, digit or space, and Unicode's.

@@ -85,8 +85,10 @@ fn speech_is_found_where_silero_finds_it() {
     let voice = detect("silero", &sound);
     assert_eq!(voice.segments, expected);
     assert_eq!(voice.probabilities.len(), 188);
-    let near = |index: usize, expected: f32| assert!((voice.probabilities[index] - expected).abs() < 0.006, "{index}");
-    [(15, 0.09), (16, 0.93), (38, 0.35), (94, 0.8), (157, 0.88)].into_iter().for_each(|(at, p)| near(at, p));
+    let near = |index: usize, expected: f32| assert!((voice.probabilities[index] - expected).abs() < 0.001, "{index}");
+    [(15, 0.089), (16, 0.929), (38, 0.348), (94, 0.804), (118, 0.868), (138, 0.057)]
+        .into_iter()
+        .for_each(|(at, p)| near(at, p));
     assert_eq!(detect("silero-16k-op15", &sound).segments, expected);
     // At another rate it is about the same.
     let voice = detect("silero", &resample(&sound, 44_100).unwrap());

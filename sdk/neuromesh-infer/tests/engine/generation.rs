@@ -47,7 +47,6 @@ fn generate(generator: &Arc<Generator>, prompt: &Prompt, options: &GenerateOptio
             }
             Progress::Text(part) => text += &part,
             Progress::Done(whole) => return (whole, tokens, text),
-            other => panic!("{other:?}"),
         }
     }
 }
