@@ -76,13 +76,13 @@ impl Model {
         Self::prepare(bytes, options, true)
     }
 
-    /// The same, with constants left as they are if operators are not to pack them for this CPU.
+    /// The same, with constants left as they are, and fewer operators joined, if not for this CPU alone.
     pub(crate) fn prepare(bytes: Bytes, options: Options, packs: bool) -> Result<Self, LoadError> {
         let Options { limits, cpu, external } = options;
         let mut graph = graph::read(bytes, &external, &limits)?;
         drop(external);
         plan::fold_constants(&mut graph, &limits, &cpu)?;
-        rewrite_all(&mut graph);
+        rewrite_all(&mut graph, packs);
         let plan = Plan::new(graph, packs.then_some(&cpu));
         let weight_bytes = plan.weight_bytes();
         check_weights(weight_bytes, &limits)?;
@@ -184,9 +184,9 @@ fn check_weights(needed: u64, limits: &Limits) -> Result<(), LoadError> {
     }
 }
 
-fn rewrite_all(graph: &mut Graph) {
-    rewrite::rewrite(graph);
+fn rewrite_all(graph: &mut Graph, joins_most: bool) {
+    rewrite::rewrite(graph, joins_most);
     for body in graph.nodes.iter_mut().flat_map(|node| &mut node.bodies) {
-        rewrite_all(&mut body.graph);
+        rewrite_all(&mut body.graph, joins_most);
     }
 }
