@@ -111,7 +111,7 @@ pub fn inspect(loader: Loader, sizes: &BTreeMap<String, Vec<usize>>) -> Result<I
         };
     }
     let work = estimate::work(&graph, &known);
-    crate::model::rewrite_all(&mut graph);
+    crate::model::rewrite_all(&mut graph, true);
     let plan = Plan::new(graph, Some(&cpu));
     found.steps = steps(&plan);
     let held = plan.weight_bytes();

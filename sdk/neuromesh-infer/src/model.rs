@@ -96,7 +96,7 @@ impl Model {
         Self::prepare(bytes, options, true)
     }
 
-    /// The same, with constants left as they are if operators are not to pack them for this CPU.
+    /// The same, with constants left as they are, and fewer operators joined, if not for this CPU alone.
     pub(crate) fn prepare(bytes: Bytes, options: Options, packs: bool) -> Result<Self, LoadError> {
         let mut loader = Loader::new(options, bytes.len() as u64);
         loader.push(&bytes)?;
@@ -108,7 +108,7 @@ impl Model {
     pub(crate) fn new(mut graph: Graph, limits: Limits, cpu: Cpu, packs: bool) -> Result<Self, LoadError> {
         plan::fold_constants(&mut graph, &limits, &cpu)?;
         let known = symbolic::infer(&graph, &BTreeMap::new(), false)?;
-        rewrite_all(&mut graph);
+        rewrite_all(&mut graph, packs);
         let plan = Plan::new(graph, packs.then_some(&cpu));
         let weight_bytes = plan.weight_bytes();
         check_weights(weight_bytes, &limits)?;
@@ -244,9 +244,9 @@ fn check_results(plan: &Plan, known: &Sketches, weights: u64, limits: &Limits) -
     Ok(())
 }
 
-pub(crate) fn rewrite_all(graph: &mut Graph) {
-    rewrite::rewrite(graph);
+pub(crate) fn rewrite_all(graph: &mut Graph, joins_most: bool) {
+    rewrite::rewrite(graph, joins_most);
     for body in graph.nodes.iter_mut().flat_map(|node| &mut node.bodies) {
-        rewrite_all(&mut body.graph);
+        rewrite_all(&mut body.graph, joins_most);
     }
 }

@@ -4,7 +4,7 @@
 //! then computes. Whoever adds one adds a line to its family's table, and its cases to `tests/make_fixtures.py`.
 
 mod accumulate;
-mod attention;
+pub(crate) mod attention;
 mod bits;
 mod broadcast;
 mod call;
@@ -31,7 +31,7 @@ mod optional;
 mod pad;
 mod pool;
 mod products;
-mod qlinear;
+pub(crate) mod qlinear;
 mod quantize;
 mod random;
 mod rearrange;

@@ -5,6 +5,7 @@
 //! twice.
 
 pub(crate) mod activation;
+mod attention;
 mod batch_norm;
 mod gate;
 mod gelu;
@@ -38,14 +39,19 @@ struct Found {
     attributes: Attributes,
 }
 
-/// Applies every pattern wherever it fits: what exporters spelled out first, then what joins two operators.
-pub(crate) fn rewrite(graph: &mut Graph) {
+/// Applies every pattern wherever it fits: what exporters spelled out first, then what joins operators. `joins_most`: also into
+/// operators that only the CPU has.
+pub(crate) fn rewrite(graph: &mut Graph, joins_most: bool) {
     batch_norm::fold(graph);
     let spelled_out: [fn(&View<'_>, &Node) -> Option<Replacement>; 5] =
         [gelu::find, gate::find, layer_norm::find, linear::find, softmax::find];
     apply(graph, |view, node| spelled_out.iter().find_map(|pattern| pattern(view, node)).map(Found::from));
-    apply(graph, quantized::find);
-    apply(graph, quantized::find_bias);
+    if joins_most {
+        apply(graph, quantized::find);
+        apply(graph, quantized::find_bias);
+        apply(graph, attention::find);
+        apply(graph, attention::find_result);
+    }
     apply(graph, residual::find);
     apply(graph, activation::find);
     batch_norm::sweep(graph);

@@ -1,6 +1,7 @@
 //! Attention and the rotation of its operands.
 
 mod bias;
+mod fused;
 mod heads;
 mod rotary;
 
@@ -23,7 +24,13 @@ use crate::{
 use bias::Bias;
 use heads::Heads;
 
-pub(super) const TABLE: &[Operator] = &[op("Attention", 23, 3..=6, attention).outputs(1..=4), rotary::OPERATOR];
+pub(crate) use fused::{HEADS_FIRST, KEY, LENGTH_FIRST, PLAIN, QUERY, RESULT, VALUE};
+
+pub(super) const TABLE: &[Operator] = &[
+    op("*Attention", 1, 3..=4, fused::attention),
+    op("Attention", 23, 3..=6, attention).outputs(1..=4),
+    rotary::OPERATOR,
+];
 
 /// What the fourth result shows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

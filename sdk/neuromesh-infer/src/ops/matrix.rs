@@ -43,7 +43,7 @@ fn linear(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     call::one(product(call, epilogue)?)
 }
 
-fn mat_mul(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+pub(super) fn mat_mul(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let activation = activation(call)?;
     call::one(product(call, Epilogue { activation, ..Epilogue::default() })?)
 }

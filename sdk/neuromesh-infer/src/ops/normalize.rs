@@ -57,7 +57,7 @@ pub(crate) fn own_floats(call: &mut Call<'_>) -> Result<Value, Fault> {
 }
 
 /// `softmax(scores * scale + mask)` over the last dimension.
-fn scaled_softmax(call: &mut Call<'_>) -> Result<Outputs, Fault> {
+pub(super) fn scaled_softmax(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let scale = call.attributes().float("scale")?.unwrap_or(1.0);
     let shape = call.shape(0)?;
     let Some(&row) = shape.last() else {

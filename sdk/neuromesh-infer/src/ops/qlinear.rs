@@ -29,7 +29,7 @@ pub(super) const TABLE: &[Operator] = &[
 ];
 
 /// Columns from which on weights are packed.
-const MIN_COLUMNS: usize = 16;
+pub(crate) const MIN_COLUMNS: usize = 16;
 
 /// A constant matrix on the right, with its zero points.
 fn pack(constants: &Constants<'_>) -> Option<Packed> {
@@ -103,13 +103,8 @@ fn packed_matmul(call: &Call<'_>, weight: &PackedInt8) -> Result<Value, Fault> {
 
 /// `activation((a - a_zero) · (weight - weight_zero) * (a_scale * weight_scale) + bias)`, rounded after each step.
 fn quantized_matmul(call: &mut Call<'_>) -> Result<Outputs, Fault> {
-    let own;
-    let weight = match call.packed {
-        Some(Packed::Int8(weight)) => &**weight,
-        _ => {
-            own = pack_now(call)?;
-            &own
-        }
+    let Some(Packed::Int8(weight)) = call.packed else {
+        return Err(Fault::Missing(1));
     };
     let a = small(call, 0)?;
     let (k, n) = (weight.k(), weight.n());
@@ -143,27 +138,6 @@ fn quantized_matmul(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let out = result.raw_mut();
     int8::gemm_int8_dequantized(call.cpu, m, n, k, left, weight, out, n, &how, scratch.slice_mut());
     call::one(result)
-}
-
-/// The weight in panels, where nothing was packed at load.
-fn pack_now(call: &Call<'_>) -> Result<PackedInt8, Fault> {
-    let weight = small(call, 1)?;
-    let &[k, n] = &weight.shape()[..] else {
-        return Err(Fault::Shape(format!("a weight of shape {:?} is not a matrix", weight.shape())));
-    };
-    let zeros: Vec<i32> = match call.has(3) {
-        true => small(call, 3)?.to_integers()?.into_iter().map(|zero| zero as i32).collect(),
-        false => vec![0],
-    };
-    let zeros = match zeros.as_slice() {
-        [zero] => ZeroPoint::One(*zero),
-        zeros if zeros.len() == n => ZeroPoint::PerColumn(zeros),
-        zeros => return Err(Fault::Shape(format!("{} zero points for {n} columns", zeros.len()))),
-    };
-    // Panels and groups are filled up.
-    call.memory.check((k as u64 + 4).saturating_mul(n as u64 + 64).saturating_add(8 * n as u64))?;
-    let bytes = bytes_of(weight).ok_or(Fault::Type { input: 1, found: weight.data_type() })?;
-    Ok(int8::pack_int8(call.cpu, bytes, k, n, n, 1, zeros))
 }
 
 fn matmul_integer(call: &mut Call<'_>) -> Result<Outputs, Fault> {

@@ -1,7 +1,13 @@
 //! A product of integers with a dynamically quantized operand, made a number again: what quantizers write in place of `MatMul`.
 
 use super::{Found, View, orders};
-use crate::{DataType, attribute::Attributes, graph::Node, ops, value::Value};
+use crate::{
+    DataType,
+    attribute::Attributes,
+    graph::Node,
+    ops::{self, qlinear::MIN_COLUMNS},
+    value::Value,
+};
 
 /// Ours: integers, weight, their zero points, their scales, and the bias if there is one.
 const PRODUCT: &str = "*QuantizedMatMul";
@@ -59,10 +65,10 @@ pub(super) fn find_bias(view: &View<'_>, node: &Node) -> Option<Found> {
     })
 }
 
-/// Of a matrix of bytes that is worth packing.
+/// Of a matrix of bytes that will be packed.
 fn columns(weight: &Value) -> Option<usize> {
     match (weight.data_type(), &weight.shape()[..]) {
-        (DataType::I8 | DataType::U8, &[rows, columns]) if rows > 0 && columns > 1 => Some(columns),
+        (DataType::I8 | DataType::U8, &[rows, columns]) if rows > 0 && columns >= MIN_COLUMNS => Some(columns),
         _ => None,
     }
 }

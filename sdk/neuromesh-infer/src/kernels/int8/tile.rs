@@ -15,6 +15,8 @@ pub(super) struct Shape {
     pub width: usize,
     /// Elements of a unit.
     pub group: usize,
+    /// Whether panels are widened for many tiles.
+    pub widens: bool,
 }
 
 impl Shape {
@@ -24,7 +26,8 @@ impl Shape {
             type Output = Shape;
             #[inline(always)]
             fn run<D: Dot>(self) -> Shape {
-                Shape { rows: D::TILE.rows, width: D::LANES * D::TILE.registers, group: D::GROUP }
+                let width = D::LANES * D::TILE.registers;
+                Shape { rows: D::TILE.rows, width, group: D::GROUP, widens: D::WIDENS }
             }
         }
         simd::run_int(cpu, Ask)
@@ -41,6 +44,8 @@ pub(super) struct Tiles<'a> {
     pub panels: Range<usize>,
     /// The first panel of all.
     pub b: *const i8,
+    /// Room for a widened panel, where one is.
+    pub wide: *mut i8,
     pub n: usize,
     /// The first sum of all.
     pub c: *mut i32,
@@ -56,6 +61,9 @@ struct Spot {
     ldc: usize,
 }
 
+/// Tiles from which on it pays to widen a panel.
+const MANY: usize = 4;
+
 /// The sums of the largest tile.
 const LARGEST: usize = 12 * 32;
 
@@ -66,7 +74,14 @@ impl IntKernel for Tiles<'_> {
     fn run<D: Dot>(self) {
         let width = D::LANES * D::TILE.registers;
         let first = self.rows.start(self.tiles.start);
+        let widens = const { D::WIDENS } && self.tiles.len() >= MANY;
         for panel in self.panels.clone() {
+            let mut b = self.b.wrapping_add(panel * self.units * D::GROUP * width);
+            if widens {
+                // SAFETY: `Job` has made room for a panel.
+                unsafe { D::widen(b, self.wide, self.units * D::TILE.registers) };
+                b = self.wide;
+            }
             let columns = width.min(self.n - panel * width);
             for index in self.tiles.clone() {
                 let row = self.rows.start(index);
@@ -74,17 +89,17 @@ impl IntKernel for Tiles<'_> {
                 let spot = Spot {
                     units: self.units,
                     a: self.a.wrapping_add((row - first) * self.units),
-                    b: self.b.wrapping_add(panel * self.units * D::GROUP * width),
+                    b,
                     c: self.c.wrapping_add(row * self.ldc + panel * width),
                     ldc: self.ldc,
                 };
                 // SAFETY: `Job` has checked the sizes that the spot was made of; the copy holds the largest tile.
                 unsafe {
                     if columns == width {
-                        by_rows::<D>(rows, spot);
+                        by_rows::<D>(rows, widens, spot);
                     } else {
                         let mut whole = [0; LARGEST];
-                        by_rows::<D>(rows, Spot { c: whole.as_mut_ptr(), ldc: width, ..spot });
+                        by_rows::<D>(rows, widens, Spot { c: whole.as_mut_ptr(), ldc: width, ..spot });
                         for i in 0..rows {
                             let from = whole.as_ptr().add(i * width);
                             spot.c.add(i * spot.ldc).copy_from_nonoverlapping(from, columns);
@@ -101,11 +116,14 @@ impl IntKernel for Tiles<'_> {
 /// # Safety
 /// As [`tile`].
 #[inline(always)]
-unsafe fn by_rows<D: Dot>(rows: usize, spot: Spot) {
+unsafe fn by_rows<D: Dot>(rows: usize, wide: bool, spot: Spot) {
     macro_rules! tiles {
         ($($rows:literal)*) => {
             match rows {
-                $($rows if const { D::TILE.rows >= $rows } => D::apart(OfRows::<$rows>(spot)),)*
+                $($rows if const { D::TILE.rows >= $rows } => match wide {
+                    true if const { D::WIDENS } => D::apart(OfRows::<$rows, true>(spot)),
+                    _ => D::apart(OfRows::<$rows, false>(spot)),
+                },)*
                 _ => unreachable!("a tile has no more rows than its instruction set allows"),
             }
         };
@@ -114,9 +132,9 @@ unsafe fn by_rows<D: Dot>(rows: usize, spot: Spot) {
 }
 
 /// A tile whose size the compiler knows; made only by [`by_rows`].
-struct OfRows<const R: usize>(Spot);
+struct OfRows<const R: usize, const WIDE: bool>(Spot);
 
-impl<const R: usize> IntKernel for OfRows<R> {
+impl<const R: usize, const WIDE: bool> IntKernel for OfRows<R, WIDE> {
     type Output = ();
 
     #[inline(always)]
@@ -124,8 +142,8 @@ impl<const R: usize> IntKernel for OfRows<R> {
         // SAFETY: the promise of whoever called `by_rows`.
         unsafe {
             match const { D::TILE.registers } {
-                3 => tile::<D, R, 3>(self.0),
-                _ => tile::<D, R, 2>(self.0),
+                3 => tile::<D, R, 3, WIDE>(self.0),
+                _ => tile::<D, R, 2, WIDE>(self.0),
             }
         }
     }
@@ -134,17 +152,19 @@ impl<const R: usize> IntKernel for OfRows<R> {
 /// `R` rows of `N` registers.
 ///
 /// # Safety
-/// `R * units` units at `a`; `units` rows of `N` registers' weights at `b`; `R` rows of `N` registers at `c`.
+/// `R * units` units at `a`; `units` rows of `N` registers' weights at `b`, widened if `WIDE`; `R` rows of `N` registers at `c`.
 #[inline(always)]
-unsafe fn tile<D: Dot, const R: usize, const N: usize>(spot: Spot) {
+unsafe fn tile<D: Dot, const R: usize, const N: usize, const WIDE: bool>(spot: Spot) {
+    let step = D::LANES * D::GROUP * if WIDE { 2 } else { 1 };
     let Spot { units, mut a, mut b, c, ldc } = spot;
     let mut sums = [[D::zero(); N]; R];
     // SAFETY: the caller's promise.
     unsafe {
         for _ in 0..units {
-            let mut row = [D::weights(b); N];
+            let weights = |from: *const i8| if WIDE { D::wide_weights(from) } else { D::weights(from) };
+            let mut row = [weights(b); N];
             for v in 1..N {
-                row[v] = D::weights(b.add(v * D::LANES * D::GROUP));
+                row[v] = weights(b.add(v * step));
             }
             for i in 0..R {
                 let x = D::values(*a.add(i));
@@ -153,7 +173,7 @@ unsafe fn tile<D: Dot, const R: usize, const N: usize>(spot: Spot) {
                 }
             }
             a = a.add(R);
-            b = b.add(N * D::LANES * D::GROUP);
+            b = b.add(N * step);
         }
         for i in 0..R {
             for v in 0..N {
