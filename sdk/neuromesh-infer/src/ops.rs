@@ -58,7 +58,12 @@ pub(crate) use control::Control;
 use crate::{
     DataType, Fault,
     graph::{Body, Node},
-    kernels::{conv::ConvPlan, cpu::Cpu, gemm::PackedB, int8::PackedInt8},
+    kernels::{
+        conv::{ConvInt8Plan, ConvPlan},
+        cpu::Cpu,
+        gemm::PackedB,
+        int8::PackedInt8,
+    },
     memory::Memory,
     value::Value,
 };
@@ -98,6 +103,8 @@ pub(crate) enum Packed {
     Matrix(PackedB),
     /// The weights of a convolution, and their shape.
     Conv(Box<ConvPlan>, crate::shape::Shape),
+    /// The same of a convolution of small integers.
+    ConvInt8(Box<ConvInt8Plan>, crate::shape::Shape),
     /// The right-hand matrix of a product of small integers.
     Int8(Box<PackedInt8>),
     /// The weights of a recurrent layer.
@@ -115,6 +122,7 @@ impl Packed {
         match self {
             Packed::Matrix(matrix) => matrix.bytes() as u64,
             Packed::Conv(plan, _) => plan.bytes() as u64,
+            Packed::ConvInt8(plan, _) => plan.bytes() as u64,
             Packed::Int8(matrix) => matrix.bytes() as u64,
             Packed::Layer(layer) => layer.bytes() as u64,
         }

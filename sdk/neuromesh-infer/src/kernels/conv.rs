@@ -6,20 +6,25 @@
 //!
 //! - One input channel per group: [`depthwise`], with lanes across a row of the output.
 //! - A kernel of one pixel, without stride and padding: a matrix product with the input as it lies.
+//! - Many channels and wide registers: [`across`], a matrix product with lanes across the channels of the output.
 //! - All others: a matrix product per image and group, weights [outputs, inputs * kernel] times patches [inputs * kernel,
 //!   pixels], whose panels are made when the product needs them.
 //! - Other ranks: [`conv_plain`], plain loops. A convolution of one dimension is one of two with a height of 1.
 #![allow(unsafe_code)]
 
+mod across;
 mod depthwise;
+mod int8;
 mod patches;
 mod plain;
+mod rows;
 
+pub use int8::{ConvInt8Plan, Requantize, requantize_signed, requantize_unsigned};
 pub use plain::{Conv3d, conv_plain};
 
 use super::cpu::Cpu;
 use super::gemm::{
-    Activation, Bias, Epilogue, Left, MatrixRef, PackedA, Right, gemm_scratch, gemm_with, pack_a, panel_width,
+    Activation, Bias, Epilogue, Left, MatrixRef, PackedA, PackedB, Right, gemm_scratch, gemm_with, pack_a, panel_width,
 };
 use patches::Patches;
 use std::{ops::Range, sync::Arc};
@@ -100,6 +105,8 @@ enum Weights {
     Depthwise(Vec<f32>),
     /// The left operand of each group.
     Product(Vec<PackedA>),
+    /// The right operand of each group.
+    Across(Vec<PackedB>),
 }
 
 impl ConvPlan {
@@ -115,7 +122,12 @@ impl ConvPlan {
         } else {
             let (m, k) = (conv.outputs / conv.groups, conv.taps());
             let group = |group: usize| MatrixRef { data: &weights[group * m * k..], row_stride: k, col_stride: 1 };
-            Weights::Product((0..conv.groups).map(|index| pack_a(cpu, group(index), m, k)).collect())
+            if across::pays(cpu, m, k) {
+                let pack = |group: usize| across::pack(cpu, &weights[group * m * k..], m, k);
+                Weights::Across((0..conv.groups).map(pack).collect())
+            } else {
+                Weights::Product((0..conv.groups).map(|index| pack_a(cpu, group(index), m, k)).collect())
+            }
         };
         ConvPlan { conv, weights: Arc::new(weights) }
     }
@@ -135,6 +147,7 @@ impl ConvPlan {
         match &*self.weights {
             Weights::Depthwise(weights) => 4 * weights.len(),
             Weights::Product(groups) => groups.iter().map(PackedA::bytes).sum(),
+            Weights::Across(groups) => groups.iter().map(PackedB::bytes).sum(),
         }
     }
 
@@ -143,6 +156,7 @@ impl ConvPlan {
         let Some(output) = self.conv.output(input) else { return 0 };
         match &*self.weights {
             Weights::Depthwise(_) => depthwise::scratch(cpu, &self.conv, output),
+            Weights::Across(groups) => groups.first().map_or(0, |weights| across::scratch(cpu, weights, output)),
             Weights::Product(groups) => {
                 let (m, k) = (self.conv.outputs / self.conv.groups, self.conv.taps());
                 let make = |_: Range<usize>, _: usize, _: &mut [f32]| {};
@@ -195,6 +209,19 @@ impl ConvPlan {
                     depthwise::run(cpu, conv, weights, input, size, output, out, &epilogue, scratch);
                 }
                 Weights::Product(groups) => self.product(cpu, groups, input, size, output, out, &epilogue, scratch),
+                Weights::Across(groups) => {
+                    let (m, from) = (conv.outputs / conv.groups, conv.inputs / conv.groups * from);
+                    for (index, weights) in groups.iter().enumerate() {
+                        let part = index * m * to..(index + 1) * m * to;
+                        let epilogue = ConvEpilogue {
+                            bias: epilogue.bias.map(|bias| &bias[index * m..(index + 1) * m]),
+                            residual: epilogue.residual.map(|residual| &residual[part.clone()]),
+                            ..epilogue
+                        };
+                        let input = &input[index * from..(index + 1) * from];
+                        across::run(cpu, conv, weights, input, size, &mut output[part], out, &epilogue, scratch);
+                    }
+                }
             }
         }
     }

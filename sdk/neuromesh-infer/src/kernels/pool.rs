@@ -118,31 +118,37 @@ fn for_planes(cpu: &Cpu, x: &[f32], y: &mut [f32], window: &Window, f: impl Fn(&
 dispatch! {
     /// Folds the window of each output of a plane.
     fn gather[F: Fn(f32, f32) -> f32](cpu: &Cpu, x: &[f32], y: &mut [f32], window: &Window, neutral: f32, step: F) {
-        y.fill(neutral);
-        for tap in window.taps_in_order() {
-            for row in tap.rows.clone() {
-                let (outputs, input) = window.stretch(&tap, row);
-                let (x, y) = (&x[input..], &mut y[outputs]);
-                match window.width.stride {
-                    1 => {
-                        for (y, x) in y.iter_mut().zip(x) {
-                            *y = step(*y, *x);
-                        }
-                    }
-                    2 => {
-                        // The last element may stand at the end of the input, without a neighbour.
-                        let (last, others) = y.split_last_mut().expect("a tap's rows have at least one output");
-                        for (y, [x, _]) in others.iter_mut().zip(x.as_chunks::<2>().0) {
-                            *y = step(*y, *x);
-                        }
-                        *last = step(*last, x[2 * others.len()]);
-                    }
-                    stride => {
-                        for (y, x) in y.iter_mut().zip(x.iter().step_by(stride)) {
-                            *y = step(*y, *x);
-                        }
-                    }
-                }
+        let width = window.width;
+        let inner = width.inner();
+        for (line, y) in y.chunks_exact_mut(width.output).enumerate() {
+            let line = window.line(line);
+            let edges = (0..inner.start).chain(inner.end..width.output);
+            for column in edges {
+                let taps = width.taps(column);
+                y[column] = line.rows().fold(neutral, |sum, row| {
+                    taps.clone().fold(sum, |sum, tap| step(sum, x[row + width.place(column, tap)]))
+                });
+            }
+            let y = &mut y[inner.clone()];
+            let first = if y.is_empty() { 0 } else { width.place(inner.start, 0) };
+            match (width.stride, width.dilation, y.len()) {
+                (1, 1, 16..) => blocks::<16>(y, neutral, |at, sums| line.rows().fold(sums, |sums, row| {
+                    side_by_side::<16, 16, 1>(&x[row + first + at..], width.kernel, sums, &step)
+                })),
+                (1, 1, 4..) => blocks::<4>(y, neutral, |at, sums| line.rows().fold(sums, |sums, row| {
+                    side_by_side::<4, 4, 1>(&x[row + first + at..], width.kernel, sums, &step)
+                })),
+                (2, 1, 16..) => blocks::<16>(y, neutral, |at, sums| line.rows().fold(sums, |sums, row| {
+                    side_by_side::<16, 31, 2>(&x[row + first + 2 * at..], width.kernel, sums, &step)
+                })),
+                (2, 1, 4..) => blocks::<4>(y, neutral, |at, sums| line.rows().fold(sums, |sums, row| {
+                    side_by_side::<4, 7, 2>(&x[row + first + 2 * at..], width.kernel, sums, &step)
+                })),
+                _ => for (column, y) in inner.clone().zip(y) {
+                    *y = line.rows().fold(neutral, |sum, row| {
+                        (0..width.kernel).fold(sum, |sum, tap| step(sum, x[row + width.place(column, tap)]))
+                    });
+                },
             }
         }
     }
@@ -166,17 +172,47 @@ dispatch! {
     }
 
     fn divide(cpu: &Cpu, y: &mut [f32], window: &Window, count_padding: bool) {
-        let mut rows = y.chunks_exact_mut(window.width.output);
+        let width = window.width;
+        let inner = width.inner();
+        let mut rows = y.chunks_exact_mut(width.output);
         for depth in 0..window.depth.output {
             for height in 0..window.height.output {
                 let outer = window.depth.count(depth, count_padding) * window.height.count(height, count_padding);
                 let row = rows.next().expect("a plane has depth times height rows");
-                for (width, y) in row.iter_mut().enumerate() {
-                    *y /= (outer * window.width.count(width, count_padding)) as f32;
+                for column in (0..inner.start).chain(inner.end..width.output) {
+                    row[column] /= (outer * width.count(column, count_padding)) as f32;
                 }
+                let count = (outer * width.kernel) as f32;
+                row[inner.clone()].iter_mut().for_each(|y| *y /= count);
             }
         }
     }
+}
+
+/// Computes `N` outputs at a time; the last ones, if there are fewer, together with some once more.
+#[inline(always)]
+fn blocks<const N: usize>(y: &mut [f32], neutral: f32, sums: impl Fn(usize, [f32; N]) -> [f32; N]) {
+    let last = y.len() - N;
+    for at in (0..last).step_by(N).chain([last]) {
+        y[at..at + N].copy_from_slice(&sums(at, [neutral; N]));
+    }
+}
+
+/// Takes the taps of one row into `N` sums, whose windows are `STRIDE` apart; they span `SPAN` elements for each tap.
+#[inline(always)]
+fn side_by_side<const N: usize, const SPAN: usize, const STRIDE: usize>(
+    x: &[f32],
+    kernel: usize,
+    mut sums: [f32; N],
+    step: &impl Fn(f32, f32) -> f32,
+) -> [f32; N] {
+    for tap in 0..kernel {
+        let x: &[f32; SPAN] = x[tap..].first_chunk().expect("the taps of these windows lie within the row");
+        for (index, sum) in sums.iter_mut().enumerate() {
+            *sum = step(*sum, x[index * STRIDE]);
+        }
+    }
+    sums
 }
 
 #[cfg(test)]

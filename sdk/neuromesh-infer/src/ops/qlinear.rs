@@ -22,9 +22,9 @@ use convolution::convolution;
 
 pub(super) const TABLE: &[Operator] = &[
     op("*QuantizedMatMul", 1, 6..=7, quantized_matmul).packs(1, pack),
-    op("ConvInteger", 10, 2..=4, conv_integer),
+    op("ConvInteger", 10, 2..=4, conv_integer).packs(1, |constants| convolution::pack(constants, 1, 3)),
     op("MatMulInteger", 10, 2..=4, matmul_integer).packs(1, pack),
-    op("QLinearConv", 10, 8..=9, qlinear_conv),
+    op("QLinearConv", 10, 8..=9, qlinear_conv).packs(3, |constants| convolution::pack(constants, 3, 5)),
     op("QLinearMatMul", 10, 8..=8, qlinear_matmul),
 ];
 
@@ -173,22 +173,30 @@ fn qlinear_conv(call: &mut Call<'_>) -> Result<Outputs, Fault> {
     let full = sums.shape().clone();
     let channels = full[1];
     let positions: usize = full[2..].iter().product();
-    if call.has(8) {
-        let bias = call.expect(8, DataType::I32)?;
-        if bias.shape()[..] != [channels] {
-            return Err(Fault::Shape(format!("the bias {:?} does not fit {channels} channels", bias.shape())));
-        }
-        let rows = sums.raw_mut::<i32>().chunks_exact_mut(positions.max(1));
-        for (row, &bias) in rows.zip(bias.raw::<i32>().iter().cycle()) {
-            row.iter_mut().for_each(|sum| *sum = sum.wrapping_add(bias));
-        }
+    let bias = match call.has(8) {
+        true => Some(call.expect(8, DataType::I32)?),
+        false => None,
+    };
+    if let Some(bias) = bias.filter(|bias| bias.shape()[..] != [channels]) {
+        return Err(Fault::Shape(format!("the bias {:?} does not fit {channels} channels", bias.shape())));
     }
+    let bias = bias.map(Value::raw::<i32>);
     let spatial = full.len() - 2;
     let channel = move |shape: &[usize]| per_channel(shape, spatial);
     let factor = ratio(call, [(1, &channel), (4, &channel), (6, &channel)])?;
     let zeros = small(call, 7)?;
     let zeros = zeros.clone().reshape(channel(zeros.shape()));
-    call::one(requantized(call, &sums, &factor, &zeros, call.data_type(7)?, &full)?)
+    let to = call.data_type(7)?;
+    if let Some(result) = convolution::requantized(call, &sums, bias, &factor, &zeros, to)? {
+        return call::one(result);
+    }
+    if let Some(bias) = bias {
+        let rows = sums.raw_mut::<i32>().chunks_exact_mut(positions.max(1));
+        for (row, &bias) in rows.zip(bias.iter().cycle()) {
+            row.iter_mut().for_each(|sum| *sum = sum.wrapping_add(bias));
+        }
+    }
+    call::one(requantized(call, &sums, &factor, &zeros, to, &full)?)
 }
 
 /// A list belongs to the rows of a matrix.

@@ -4,6 +4,7 @@
 //! neighbours and no output is at an edge.
 #![allow(clippy::needless_range_loop)]
 
+use super::patches::every_second;
 use super::{Conv2d, ConvEpilogue};
 use crate::kernels::cpu::{Cpu, dispatch};
 use crate::kernels::gemm::{Activation, Bias, Epilogue, Finish, SyncPointer, end, finish};
@@ -112,13 +113,14 @@ dispatch! {
             for phase in 0..stride {
                 // The first x with `(left + x) % stride == phase`.
                 let first = (phase + stride - left % stride) % stride;
-                let to = row[phase * plane.pitch..(phase + 1) * plane.pitch].iter_mut().skip((left + first) / stride);
+                let to = &mut row[phase * plane.pitch..(phase + 1) * plane.pitch];
+                let to = to.get_mut((left + first) / stride..).unwrap_or_default();
+                let from = from.get(first..).unwrap_or_default();
+                let used = from.len().div_ceil(stride).min(to.len());
                 if stride == 2 {
-                    let pairs = from.get(first..).unwrap_or_default().chunks(2);
-                    to.zip(pairs).for_each(|(to, pair)| *to = pair[0]);
+                    every_second(from, &mut to[..used]);
                 } else {
-                    let from = from.iter().skip(first).step_by(stride);
-                    to.zip(from).for_each(|(to, x)| *to = *x);
+                    to[..used].iter_mut().zip(from.iter().step_by(stride)).for_each(|(to, x)| *to = *x);
                 }
             }
         }

@@ -99,6 +99,8 @@ dispatch! {
                         let from = &patches.input[channel * height * wide + from..];
                         if stride == 1 {
                             copy(from, &mut line[begin..], end - begin);
+                        } else if stride == 2 {
+                            every_second(from, &mut line[begin..end]);
                         } else {
                             let from = from.iter().step_by(stride);
                             line[begin..end].iter_mut().zip(from).for_each(|(to, x)| *to = *x);
@@ -133,5 +135,15 @@ fn copy(from: &[f32], to: &mut [f32], len: usize) {
             }
         }
         at += 8;
+    }
+}
+
+/// Copies every second number.
+#[inline(always)]
+pub(super) fn every_second(from: &[f32], to: &mut [f32]) {
+    // The last may stand at the end, without a neighbour.
+    if let Some((last, others)) = to.split_last_mut() {
+        others.iter_mut().zip(from.as_chunks::<2>().0).for_each(|(to, pair)| *to = pair[0]);
+        *last = from[2 * others.len()];
     }
 }

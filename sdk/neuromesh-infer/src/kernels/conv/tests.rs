@@ -59,6 +59,103 @@ fn pointwise() {
 }
 
 #[test]
+fn lanes_across_channels() {
+    check(Conv2d { pads: [1; 4], ..conv(96, 300, 1, [3, 3]) }, 2, [7, 7], Activation::Relu);
+    check(Conv2d { strides: [2, 2], ..conv(500, 470, 1, [1, 1]) }, 1, [9, 11], Activation::Clip { min: 0.0, max: 0.5 });
+    check(Conv2d { pads: [2, 1, 0, 3], ..conv(40, 400, 1, [5, 5]) }, 1, [14, 17], Activation::LeakyRelu(0.1));
+    let dilated = Conv2d { pads: [2; 4], dilations: [2, 1], strides: [1, 2], ..conv(192, 600, 2, [3, 3]) };
+    check(dilated, 1, [6, 5], Activation::Custom(|_, x| x.iter_mut().for_each(|x| *x *= *x)));
+}
+
+/// The bytes of a product, in plain loops.
+fn plain_int8(conv: &Conv2d, x: &[i32], zero: i32, w: &[i32], zeros: &[i32], size: [usize; 2]) -> Vec<i32> {
+    let out = conv.output(size).expect("fits");
+    let (inputs, outputs) = (conv.inputs / conv.groups, conv.outputs / conv.groups);
+    let mut sums = Vec::new();
+    for image in x.chunks_exact(conv.inputs * size[0] * size[1]) {
+        for output in 0..conv.outputs {
+            for pixel in 0..out[0] * out[1] {
+                let mut sum = 0;
+                for tap in 0..conv.taps() {
+                    let (channel, tap_y, tap_x) = (
+                        output / outputs * inputs + tap / (conv.kernel[0] * conv.kernel[1]),
+                        tap / conv.kernel[1] % conv.kernel[0],
+                        tap % conv.kernel[1],
+                    );
+                    let y = pixel / out[1] * conv.strides[0] + tap_y * conv.dilations[0];
+                    let x = pixel % out[1] * conv.strides[1] + tap_x * conv.dilations[1];
+                    let (y, x) = (y.wrapping_sub(conv.pads[0]), x.wrapping_sub(conv.pads[1]));
+                    if y < size[0] && x < size[1] {
+                        let weight = w[output * conv.taps() + tap] - zeros[output % zeros.len()];
+                        sum += (image[(channel * size[0] + y) * size[1] + x] - zero) * weight;
+                    }
+                }
+                sums.push(sum);
+            }
+        }
+    }
+    sums
+}
+
+#[test]
+fn bytes_are_convolved() {
+    use crate::kernels::int8::{Bytes, ZeroPoint};
+    let bytes = |seed: u32, count: usize| -> Vec<u8> {
+        numbers(seed, count).iter().map(|x| (x.to_bits() >> 7) as u8).collect()
+    };
+    let cases = [
+        (Conv2d { pads: [1; 4], ..conv(3, 9, 1, [3, 3]) }, 2, [9, 11]),
+        (Conv2d { pads: [2, 0, 1, 3], strides: [2, 1], dilations: [1, 2], ..conv(6, 34, 2, [3, 2]) }, 1, [8, 13]),
+        (conv(40, 17, 1, [1, 1]), 1, [12, 31]),
+        (Conv2d { strides: [2, 2], ..conv(5, 8, 1, [1, 1]) }, 1, [7, 7]),
+        (Conv2d { pads: [3; 4], ..conv(200, 5, 1, [7, 7]) }, 1, [5, 9]),
+    ];
+    for (index, (conv, batch, size)) in cases.into_iter().enumerate() {
+        let x = bytes(1, batch * conv.inputs * size[0] * size[1]);
+        let w = bytes(2, conv.weights());
+        let zeros: Vec<i32> = bytes(3, conv.outputs).iter().map(|zero| i32::from(*zero as i8)).collect();
+        let signed = |bytes: &[u8]| -> Vec<i8> { bytes.iter().map(|byte| *byte as i8).collect() };
+        let wide = |bytes: &[u8]| -> Vec<i32> { bytes.iter().map(|byte| i32::from(*byte)).collect() };
+        let wide_signed = |bytes: &[u8]| -> Vec<i32> { bytes.iter().map(|byte| i32::from(*byte as i8)).collect() };
+        let (x_signed, w_signed) = (signed(&x), signed(&w));
+        for cpu in processors(Numerics::Exact) {
+            let run = |plan: &ConvInt8Plan, x: Bytes, zero: i32| {
+                let out = conv.output(size).expect("fits");
+                let mut sums = vec![7; batch * conv.outputs * out[0] * out[1]];
+                let mut scratch = vec![-1; plan.scratch(&cpu, out[0] * out[1])];
+                plan.run(&cpu, conv.pads, batch, x, zero, size, &mut sums, &mut scratch);
+                sums
+            };
+            let plan = ConvInt8Plan::new(&cpu, conv, Bytes::Signed(&w_signed), ZeroPoint::PerColumn(&zeros));
+            let expected = plain_int8(&conv, &wide(&x), 130, &wide_signed(&w), &zeros, size);
+            assert_eq!(run(&plan, Bytes::Unsigned(&x), 130), expected, "{index} {cpu:?}");
+            let plan = ConvInt8Plan::new(&cpu, conv, Bytes::Unsigned(&w), ZeroPoint::One(99));
+            let expected = plain_int8(&conv, &wide_signed(&x), -3, &wide(&w), &[99], size);
+            assert_eq!(run(&plan, Bytes::Signed(&x_signed), -3), expected, "{index} {cpu:?}");
+        }
+    }
+}
+
+#[test]
+fn sums_become_bytes() {
+    let sums = [0, 1, -1, 3, 5, -5, 1000, -1000, i32::MAX, i32::MIN, 255, 256, -128, 127];
+    for cpu in processors(Numerics::Exact) {
+        for (bias, factor, zero) in [(0, 0.5, 0), (3, 0.5, 7), (-1, 1.0, -3), (9, 1e9, 1), (0, f32::NAN, 5)] {
+            let how = Requantize { bias, factor, zero };
+            let expected = |low: i64, high: i64| {
+                let byte = |sum: &i32| (sum.wrapping_add(bias) as f32 * factor).round_ties_even() as i64;
+                sums.iter().map(|sum| byte(sum).saturating_add(zero.into()).clamp(low, high)).collect::<Vec<_>>()
+            };
+            let (mut unsigned, mut signed) = ([0; 14], [0; 14]);
+            requantize_unsigned(&cpu, &sums, &mut unsigned, how);
+            requantize_signed(&cpu, &sums, &mut signed, how);
+            assert_eq!(unsigned.map(i64::from)[..], expected(0, 255), "{how:?} {cpu:?}");
+            assert_eq!(signed.map(i64::from)[..], expected(-128, 127), "{how:?} {cpu:?}");
+        }
+    }
+}
+
+#[test]
 fn depthwise() {
     check(Conv2d { pads: [1; 4], ..conv(5, 5, 5, [3, 3]) }, 2, [14, 67], Activation::Clip { min: 0.0, max: 6.0 });
     check(Conv2d { pads: [1; 4], strides: [2, 2], ..conv(4, 4, 4, [3, 3]) }, 1, [17, 70], Activation::None);

@@ -43,9 +43,25 @@ impl Axis {
         start.min(self.output)..end.min(self.output)
     }
 
+    /// The taps of a window that lie within the input.
+    #[inline(always)]
+    pub(super) fn taps(&self, window: usize) -> Range<usize> {
+        let first = window * self.stride;
+        let until = |end: usize| end.saturating_sub(first).div_ceil(self.dilation).min(self.kernel);
+        let end = until(self.pads.0 + self.input);
+        until(self.pads.0).min(end)..end
+    }
+
+    /// The windows all of whose taps lie within the input.
+    #[inline(always)]
+    pub(super) fn inner(&self) -> Range<usize> {
+        let (first, last) = (self.windows(0), self.windows(self.kernel - 1));
+        first.start.min(last.end)..last.end
+    }
+
     /// Where in the input a tap of a window lies that is known to lie there.
     #[inline(always)]
-    fn place(&self, window: usize, tap: usize) -> usize {
+    pub(super) fn place(&self, window: usize, tap: usize) -> usize {
         window * self.stride + tap * self.dilation - self.pads.0
     }
 
@@ -94,6 +110,23 @@ impl Window {
         d + depth * (h + height * w)
     }
 
+    /// A row of outputs, of all depths together.
+    #[inline(always)]
+    pub(super) fn line(&self, number: usize) -> Line {
+        let Window { depth, height, width } = *self;
+        let (d, h) = (number / height.output, number % height.output);
+        let (depths, heights) = (depth.taps(d), height.taps(h));
+        let start = |axis: &Axis, window: usize, taps: &Range<usize>| match taps.is_empty() {
+            true => 0,
+            false => axis.place(window, taps.start),
+        };
+        Line {
+            start: (start(&depth, d, &depths) * height.input + start(&height, h, &heights)) * width.input,
+            counts: [depths.len(), heights.len()],
+            steps: [depth.dilation * height.input * width.input, height.dilation * width.input],
+        }
+    }
+
     /// The taps that reach outputs, a band of rows after another so that the rows stay in the nearest cache; for each output, in
     /// the order of depth, height, width.
     pub(super) fn taps_in_order(&self) -> impl Iterator<Item = Tap> {
@@ -139,4 +172,20 @@ pub(super) struct Tap {
     line: usize,
     kh: usize,
     input: usize,
+}
+
+/// The rows of the input that a row of outputs sees.
+pub(super) struct Line {
+    start: usize,
+    counts: [usize; 2],
+    steps: [usize; 2],
+}
+
+impl Line {
+    /// Where they begin, in the order of depth and height.
+    #[inline(always)]
+    pub(super) fn rows(&self) -> impl Iterator<Item = usize> {
+        let Line { start, counts: [depths, heights], steps: [depth, height] } = *self;
+        (0..depths).flat_map(move |d| (0..heights).map(move |h| start + d * depth + h * height))
+    }
 }
