@@ -52,7 +52,10 @@ export async function compareNatively(one, contestants, runs) {
     const found = [];
     for (const program of programs) found.push({ ...(await ask(program, "check")), times: [], repeats: 1 });
     for (let run = -WARM_UP; run < runs; run++) {
-      for (const [index, result] of found.entries()) {
+      // Another begins each time: what disturbs in some rhythm shall not meet the same one.
+      for (const turn of found.keys()) {
+        const index = (turn + run + WARM_UP) % found.length;
+        const result = found[index];
         const { ms } = await ask(programs[index], `run ${result.repeats}`);
         if (run >= 0) result.times.push(ms);
         else result.repeats = Math.max(1, Math.ceil(SAMPLE_MS / Math.max(ms, 0.005)));

@@ -11,7 +11,7 @@ const { NEUROMESH_CACHE: cache, NEUROMESH_MODELS: models, CARGO_TARGET_DIR: targ
 export const setting = {
   here,
   models,
-  js: join(root, "js/dist"),
+  js: process.env.NEUROMESH_JS ?? join(root, "js/dist"),
   ort: join(here, "node_modules/onnxruntime-web/dist"),
   peers: join(target, "peers/web"),
   reference: join(cache, "reference"),

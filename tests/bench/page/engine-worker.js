@@ -3,7 +3,9 @@ import { ENGINES } from "./engines.js";
 import { cases, difference } from "./fixtures.js";
 import { peak } from "./peak.js";
 
+/** Runs before any that counts: at least so many, and for so many milliseconds, in which the browser compiles well what is hot. */
 const WARM_UP = 3;
+const WARM_UP_MS = 500;
 /** A sample takes at least this long, in milliseconds: small models run several times for one. */
 const SAMPLE_MS = 2;
 
@@ -26,6 +28,8 @@ async function timed({ model, prepared }, repeats) {
   return { took: (performance.now() - start) / repeats, outputs };
 }
 
+const rotated = (items, by) => items.map((_, index) => items[(index + by) % items.length]);
+
 /** For each engine `{ times, difference }`, or `{ error }` where it cannot run the model. */
 async function compare({ engines, model, fixtures, label, runs }) {
   const bytes = await get(model);
@@ -43,15 +47,21 @@ async function compare({ engines, model, fixtures, label, runs }) {
   for (const [index, contestant] of contestants.entries()) {
     await attempt(contestant, async () => {
       contestant.opened = await open(engines[index], bytes, one);
+      const begin = performance.now();
+      let fastest = Infinity;
+      for (let run = 0; run < WARM_UP || performance.now() - begin < WARM_UP_MS; run++) {
+        const { took, outputs } = await timed(contestant.opened, 1);
+        fastest = Math.min(fastest, took);
+        if (run === 0) contestant.difference = difference(contestant.opened.model.read(outputs), one.outputs);
+      }
+      contestant.repeats = Math.max(1, Math.ceil(SAMPLE_MS / Math.max(fastest, 0.01)));
     });
   }
-  for (let round = -WARM_UP; round < runs; round++) {
-    for (const contestant of contestants) {
+  for (let round = 0; round < runs; round++) {
+    // Another begins each time: what disturbs in some rhythm shall not meet the same one.
+    for (const contestant of rotated(contestants, round)) {
       await attempt(contestant, async () => {
-        const { took, outputs } = await timed(contestant.opened, contestant.repeats);
-        if (round >= 0) return contestant.times.push(took);
-        contestant.difference = difference(contestant.opened.model.read(outputs), one.outputs);
-        contestant.repeats = Math.max(1, Math.ceil(SAMPLE_MS / Math.max(took, 0.01)));
+        contestant.times.push((await timed(contestant.opened, contestant.repeats)).took);
       });
     }
   }

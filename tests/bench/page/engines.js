@@ -16,25 +16,31 @@ function helpers(count, bindings, work) {
   return Promise.all(Array.from({ length: count }, arrive));
 }
 
-/** A build of ours: `engine` (one thread), `engine-threads`, or `engine-fast` (that, and relaxed SIMD). */
-async function ours({ variant = "engine", threads = 1, numerics = "exact" }) {
+/**
+ * A build of ours: `engine` (one thread), `engine-threads`, or `engine-fast` (that, and relaxed SIMD). `module` may be compiled
+ * already, or about to be.
+ */
+async function ours({ variant = "engine", threads = 1, numerics = "exact", module }) {
   const script = `${OURS}${variant}.js`;
-  const [bindings, module] = await Promise.all([import(script), WebAssembly.compileStreaming(fetch(`${OURS}${variant}_bg.wasm`))]);
-  bindings.initSync({ module });
+  module ??= WebAssembly.compileStreaming(fetch(`${OURS}${variant}_bg.wasm`));
+  const [bindings, compiled] = await Promise.all([import(script), module]);
+  bindings.initSync({ module: compiled });
   const engine = new bindings.WasmEngine(threads);
   if (numerics === "fast" && !engine.canBeFast?.()) throw new Error("this build has no fast path");
-  if (threads > 1) await helpers(threads - 1, script, { module, memory: bindings.memory() });
+  if (threads > 1) await helpers(threads - 1, script, { module: compiled, memory: bindings.sharedMemory() });
   return {
-    open(bytes) {
+    /** Where a file's pieces can go at once, if this build has it. */
+    file: engine.file && ((size) => engine.file(size)),
+    open(data, { size = data.length }) {
       const manifest = {
         format: 1,
         name: "bench",
         pipeline: { kind: "tensors" },
-        files: [{ role: "graph", digest: "0".repeat(64), size: bytes.length }],
+        files: [{ role: "graph", digest: "0".repeat(64), size }],
         memory: 0,
         license: "",
       };
-      const model = engine.load(JSON.stringify(manifest), [{ role: "graph", data: bytes }], 2 ** 32);
+      const model = engine.load(JSON.stringify(manifest), [{ role: "graph", data }], 2 ** 32);
       return {
         prepare: (inputs) => inputs,
         run: (inputs) => engine.runTensors(model, inputs, threads, numerics),
