@@ -50,7 +50,7 @@ pub use error::{Fault, LoadError, RunError};
 pub use graph::{Dim, IoSpec};
 pub use half::f16;
 pub use limits::Limits;
-pub use model::{Model, Options};
+pub use model::{Model, Options, RunOptions};
 pub use ops::operators;
 pub use run::Run;
 pub use tensor::{Data, DataType, ShapeMismatch, Tensor};

@@ -10,7 +10,11 @@ use bytes::Bytes;
 use crate::{
     IoSpec, Limits, LoadError, Run, RunError, Tensor,
     graph::{self, Graph},
-    kernels::cpu::{Cpu, Numerics},
+    kernels::{
+        cpu::{Cpu, Numerics},
+        gemm,
+        threads::Threads,
+    },
     memory::{Arena, Memory, Objects},
     plan::{self, Plan},
     rewrite,
@@ -40,8 +44,14 @@ struct Arenas {
     idle: Option<(Arc<Arena>, Objects)>,
 }
 
-/// The shapes of the inputs, in the order of the model.
-pub(crate) type Signature = Vec<Shape>;
+/// What decides how a run uses memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Signature {
+    /// Of the inputs, in the order of the model.
+    pub shapes: Vec<Shape>,
+    /// Each has scratch of its own.
+    pub threads: usize,
+}
 
 /// Plans that a model remembers.
 const MAX_PLANS: usize = 16;
@@ -61,6 +71,15 @@ impl Default for Options {
     fn default() -> Self {
         Self { limits: Limits::default(), cpu: Cpu::new(Numerics::Exact), external: BTreeMap::new() }
     }
+}
+
+/// How a run goes; [`Default`] is as the model was loaded to go.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// How exact; the model's own when absent.
+    pub numerics: Option<Numerics>,
+    /// Who helps; the model's own when absent.
+    pub threads: Option<Threads>,
 }
 
 impl Model {
@@ -163,7 +182,27 @@ impl Model {
 
     /// Checks the inputs and prepares a run; nothing is computed yet.
     pub fn start(self: &Arc<Self>, inputs: Vec<(String, Tensor)>) -> Result<Run, RunError> {
-        Run::new(Arc::clone(self), inputs)
+        self.start_with(inputs, RunOptions::default())
+    }
+
+    /// The same, with more to choose. [`Run::numerics`] tells what became of it.
+    pub fn start_with(self: &Arc<Self>, inputs: Vec<(String, Tensor)>, options: RunOptions) -> Result<Run, RunError> {
+        Run::new(Arc::clone(self), inputs, self.cpu_for(options))
+    }
+
+    /// Weights are packed once, for the tile of the model's own numerics: where another one's tile differs, it is not used.
+    fn cpu_for(&self, options: RunOptions) -> Cpu {
+        let mut cpu = self.cpu.clone();
+        if let Some(threads) = options.threads {
+            cpu.threads = threads;
+        }
+        if let Some(numerics) = options.numerics {
+            let other = Cpu { numerics, ..cpu.clone() };
+            if gemm::same_layout(&cpu, &other) {
+                return other;
+            }
+        }
+        cpu
     }
 
     /// Runs to the end.

@@ -7,6 +7,10 @@ use std::sync::Arc;
 
 use crate::{
     Dim, Fault, IoSpec, Model, RunError, Tensor,
+    kernels::{
+        cpu::{Cpu, Numerics},
+        threads::Threads,
+    },
     memory::Memory,
     model::Signature,
     ops::Kind,
@@ -23,22 +27,25 @@ use turns::{Next, Turns};
 #[derive(Debug)]
 pub struct Run {
     model: Arc<Model>,
+    cpu: Cpu,
     /// The model's own graph, and the bodies that are being executed, innermost last.
     pub(crate) frames: Vec<Frame>,
     pub(crate) memory: Memory,
-    signature: Signature,
+    /// None when the run can be no example for the next one.
+    signature: Option<Signature>,
     /// Operators that may still be executed.
     budget: u64,
     over: bool,
 }
 
 impl Run {
-    pub(crate) fn new(model: Arc<Model>, inputs: Vec<(String, Tensor)>) -> Result<Self, RunError> {
+    pub(crate) fn new(model: Arc<Model>, inputs: Vec<(String, Tensor)>, cpu: Cpu) -> Result<Self, RunError> {
         let shape_of = |(_, spec): &(_, IoSpec)| {
             let given = inputs.iter().find(|(name, _)| *name == spec.name);
             given.map(|(_, tensor)| Shape::from(&tensor.shape[..])).unwrap_or_default()
         };
-        let signature: Signature = model.plan.inputs.iter().map(shape_of).collect();
+        let shapes = model.plan.inputs.iter().map(shape_of).collect();
+        let signature = Signature { shapes, threads: cpu.threads.count() };
         let memory = model.memory(&signature);
         let mut frame = Frame::new(Arc::clone(&model.plan), None);
         let plan = &model.plan;
@@ -68,7 +75,7 @@ impl Run {
             }
         }
         let budget = model.limits.steps;
-        Ok(Self { model, frames: vec![frame], memory, signature, budget, over: false })
+        Ok(Self { model, cpu, frames: vec![frame], memory, signature: Some(signature), budget, over: false })
     }
 
     /// Executes one operator. Gives the outputs after the last one; then, and after an error, the run is over.
@@ -120,6 +127,19 @@ impl Run {
         (self.frames.first().map_or(0, |frame| frame.next), self.model.plan.steps.len())
     }
 
+    /// How exact its numbers are: not always what was asked for, see [`Model::start_with`].
+    pub fn numerics(&self) -> Numerics {
+        self.cpu.numerics
+    }
+
+    /// Who helps from the next operator on. The bits of the exact path do not depend on it.
+    pub fn set_threads(&mut self, threads: Threads) {
+        if threads.count() != self.cpu.threads.count() {
+            self.signature = None;
+        }
+        self.cpu.threads = threads;
+    }
+
     /// The name and the operator of the node that the next step executes.
     pub fn upcoming(&self) -> Option<(&str, &str)> {
         let frame = self.frames.last()?;
@@ -151,7 +171,7 @@ impl Run {
             let begun = begun.map_err(|fault| RunError::new(&step.node.name, step.node.op.name(), fault))?;
             return self.go_on(begun);
         }
-        let results = plan::execute(&step.node, inputs, step.packed.as_ref(), &self.memory, &self.model.cpu)?;
+        let results = plan::execute(&step.node, inputs, step.packed.as_ref(), &self.memory, &self.cpu)?;
         frame.complete(results);
         Ok(())
     }
@@ -192,7 +212,9 @@ impl Run {
         let named = plan.outputs.iter().zip(results);
         let outputs = named.map(|((_, spec), value)| (spec.name.clone(), value.to_tensor())).collect();
         // Every buffer is back by now.
-        self.model.keep(std::mem::take(&mut self.signature), self.memory.clone());
+        if let Some(signature) = self.signature.take() {
+            self.model.keep(signature, self.memory.clone());
+        }
         Ok(outputs)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokenizers::{PostProcessor, Tokenizer, TruncationParams};
 
-use crate::{Data, Model, Run, RunError, Tensor};
+use crate::{Data, Model, Run, RunError, RunOptions, Tensor};
 
 /// The longest text that is looked at, in bytes. Tokenizing is linear but slow, and models read only the beginning.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
@@ -80,6 +80,11 @@ impl Embedder {
 
     /// Tokenizes the text and prepares the run.
     pub fn start(&self, text: &str) -> Result<EmbedRun, TextError> {
+        self.start_with(text, RunOptions::default())
+    }
+
+    /// The same, with more to choose.
+    pub fn start_with(&self, text: &str, options: RunOptions) -> Result<EmbedRun, TextError> {
         let tokens = self.tokens(text)?;
         let count = tokens.len();
         let inputs = self.model.inputs().iter().filter(|spec| INPUTS.contains(&spec.name.as_str()));
@@ -91,7 +96,7 @@ impl Embedder {
             };
             (spec.name.clone(), Tensor { shape: vec![1, count], data: Data::I64(data) })
         });
-        let run = self.model.start(inputs.collect())?;
+        let run = self.model.start_with(inputs.collect(), options)?;
         Ok(EmbedRun { run, normalize: self.normalize })
     }
 
@@ -125,6 +130,11 @@ impl EmbedRun {
             vector.iter_mut().for_each(|x| *x /= length);
         }
         Ok(Some(vector))
+    }
+
+    /// The run of the model below.
+    pub fn run_mut(&mut self) -> &mut Run {
+        &mut self.run
     }
 
     /// Operators executed, and how many there are.

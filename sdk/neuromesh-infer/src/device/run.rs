@@ -49,7 +49,7 @@ impl AddAssign for Traffic {
 
 impl<B: Backend> DeviceRun<B> {
     pub(super) fn new(model: Arc<DeviceModel<B>>, inputs: Vec<(String, Tensor)>) -> Result<Self, RunError> {
-        let run = Run::new(Arc::clone(&model.model), inputs)?;
+        let run = model.model.start(inputs)?;
         let mut run = Self { model, run, held: Vec::new(), traffic: Traffic::default() };
         run.align();
         Ok(run)

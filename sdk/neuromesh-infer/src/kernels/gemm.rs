@@ -20,7 +20,7 @@ mod tile;
 
 pub(crate) use block::finish;
 pub(crate) use pack::RowTiles;
-pub use pack::{PackedA, PackedB, PackedRef, pack_a, pack_b, pack_b_into, packed_len, panel_width};
+pub use pack::{PackedA, PackedB, PackedRef, pack_a, pack_b, pack_b_into, packed_len, panel_width, same_layout};
 pub(crate) use storage::{Storage, SyncPointer};
 pub(crate) use tile::{Finish, end};
 

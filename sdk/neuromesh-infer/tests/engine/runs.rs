@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use neuromesh_infer::{
-    Data, Limits, LoadError, Model, RunError, Tensor,
+    Data, Limits, LoadError, Model, RunError, RunOptions, Tensor,
+    kernels::{cpu::Numerics, threads::Threads},
     text::{Embedder, MAX_TEXT_BYTES, TextError},
 };
 
@@ -94,4 +95,44 @@ fn texts_and_tokenizers_that_cannot_be_used_are_refused() {
 
     let magika = Arc::new(Model::load(model_file("magika", "model.onnx"), &Limits::default()).unwrap());
     assert!(matches!(Embedder::new(magika, &tokenizer, 16, true), Err(TextError::Model(_))));
+}
+
+/// One model runs with any number of threads and either numerics; the exact path keeps its bits, also when the helpers leave.
+#[test]
+fn threads_and_numerics_are_chosen_for_each_run() {
+    let model = Arc::new(Model::load(model_file("magika", "model.onnx"), &Limits::default()).unwrap());
+    let alone = model.run(bytes_input()).unwrap();
+    let (single, three) = (Threads::single(), Threads::new(3));
+    for leaves_after in [0, 7, usize::MAX] {
+        // Twice: the second run follows the plan of memory that the first one left, if it left one.
+        for _ in 0..2 {
+            let options = RunOptions { threads: Some(three.clone()), ..RunOptions::default() };
+            let mut run = model.start_with(bytes_input(), options).unwrap();
+            assert_eq!(run.numerics(), Numerics::Exact);
+            let outputs = loop {
+                if run.progress().0 == leaves_after {
+                    run.set_threads(single.clone());
+                }
+                if let Some(outputs) = run.step().unwrap() {
+                    break outputs;
+                }
+            };
+            assert_eq!(outputs, alone);
+        }
+    }
+    let options = RunOptions { numerics: Some(Numerics::Fast), threads: None };
+    let mut run = model.start_with(bytes_input(), options).unwrap();
+    let fast = loop {
+        if let Some(outputs) = run.step().unwrap() {
+            break outputs;
+        }
+    };
+    let values = |outputs: &[(String, Tensor)]| match &outputs[0].1.data {
+        Data::F32(values) => values.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert!(values(&fast).iter().zip(values(&alone)).all(|(a, b)| (a - b).abs() < 1e-4));
+    if run.numerics() == Numerics::Exact {
+        assert_eq!(fast, alone);
+    }
 }

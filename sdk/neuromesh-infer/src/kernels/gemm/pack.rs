@@ -12,6 +12,11 @@ pub fn panel_width(cpu: &Cpu) -> usize {
     tile.registers * lanes
 }
 
+/// Whether what was packed for one can be used with the other.
+pub fn same_layout(cpu: &Cpu, other: &Cpu) -> bool {
+    tile(cpu) == tile(other)
+}
+
 /// The tile and the lanes of a register.
 pub(super) fn tile(cpu: &Cpu) -> (Tile, usize) {
     struct Ask;
