@@ -19,6 +19,7 @@ export { Mesh } from "./mesh.js";
 export type {
   Attempt,
   DType,
+  EngineInfo,
   Estimate,
   Input,
   JoinOptions,
@@ -26,6 +27,7 @@ export type {
   MeshEvent,
   MeshEvents,
   ModelInfo,
+  Numerics,
   PeerInfo,
   Receipt,
   Route,

@@ -1,35 +1,64 @@
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
 use js_sys::{Array, Uint8Array};
 use neuromesh::{
     Digest, Manifest,
     core::ids::DigestWriter,
-    engine::{Cancel, JobError, Prepared},
+    engine::{Cancel, How, JobError, Prepared},
+    infer::{Data, Limits, Model, RunOptions, Tensor, kernels::cpu::Numerics, kernels::threads::Threads},
 };
-use wasm_bindgen::prelude::*;
+use wasm_bindgen::{convert::TryFromJsValue, prelude::*};
 
 use crate::{
     errors::{invalid, named},
+    file::WasmFile,
+    pool,
     run::WasmRun,
     values::{get, payload_from_js, string, tensors_from_js, tensors_to_js},
 };
 
+/// Made by `warm/make.py`.
+const WARM: &[u8] = include_bytes!("../warm/graph.onnx");
+
 /// Loaded models and how to run them; lives in the Worker.
 #[wasm_bindgen]
-#[derive(Default)]
 pub struct WasmEngine {
     models: RefCell<BTreeMap<String, Rc<Prepared>>>,
+    threads: Threads,
 }
 
 #[wasm_bindgen]
 impl WasmEngine {
-    /// An engine with nothing loaded.
+    /// An engine with nothing loaded, whose runs are shared by at most `threads` threads (one when absent): this one, and others
+    /// that call [`help`](crate::help). The pool of an engine made before gets no further helpers.
     #[wasm_bindgen(constructor)]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(threads: Option<u32>) -> Self {
+        Self { models: RefCell::default(), threads: pool::open(threads.unwrap_or(1) as usize) }
+    }
+
+    /// Whether runs may be asked to be fast: this module has the instructions for it.
+    #[wasm_bindgen(js_name = canBeFast)]
+    pub fn can_be_fast(&self) -> bool {
+        cfg!(feature = "relaxed-simd")
+    }
+
+    /// Runs a small model twice. A browser compiles well what it has seen at work: done while the weights of the first model are
+    /// on their way, this makes its load and its first run shorter.
+    #[wasm_bindgen(js_name = warmUp)]
+    pub fn warm_up(&self) -> Result<(), JsValue> {
+        let failed = |error: &dyn std::fmt::Display| named("RunFailed", &format!("warming up: {error}"));
+        let model = Model::load(WARM.to_vec().into(), &Limits::default()).map_err(|error| failed(&error))?;
+        let model = Arc::new(model);
+        for _ in 0..2 {
+            let ids = Tensor { shape: vec![1, 31], data: Data::I64(vec![0; 31]) };
+            let picture = Tensor { shape: vec![1, 3, 64, 64], data: Data::F32(vec![0.0; 3 * 64 * 64]) };
+            model.run(vec![("ids".into(), ids), ("picture".into(), picture)]).map_err(|error| failed(&error))?;
+        }
+        Ok(())
     }
 
     /// Loads a model from its manifest and its files (`{role, data}`), at most `memory` bytes in all; returns its digest.
+    /// `data` is a `Uint8Array`, or a `WasmFile` that is used up.
     pub fn load(&self, manifest: &str, files: JsValue, memory: f64) -> Result<String, JsValue> {
         let digest = Digest::of(manifest.as_bytes()).to_string();
         let manifest =
@@ -38,8 +67,7 @@ impl WasmEngine {
         let mut by_role = BTreeMap::new();
         for file in files.iter() {
             let role = string(&file, "role")?;
-            let data = get(&file, "data")?.dyn_into::<Uint8Array>();
-            let data = data.map_err(|_| invalid(&format!("file {role:?}: data must be a Uint8Array")))?.to_vec();
+            let data = content(&role, get(&file, "data")?)?;
             let known = manifest.file(&role).ok_or_else(|| invalid(&format!("the manifest has no file {role:?}")))?;
             by_role.insert(role, (known.digest, data));
         }
@@ -58,24 +86,56 @@ impl WasmEngine {
         self.models.borrow().keys().cloned().collect()
     }
 
-    /// Begins a run of a model without a plugin.
-    pub fn start(&self, digest: &str, input: JsValue) -> Result<WasmRun, JsValue> {
-        let run = self.model(digest)?.start(payload_from_js(&input)?).map_err(|error| job_to_js(&error))?;
-        Ok(WasmRun::new(run))
+    /// Begins a run of a model without a plugin: on at most `threads` of the engine's threads (all when absent), `numerics`
+    /// "exact" (when absent) or "fast".
+    pub fn start(
+        &self,
+        digest: &str,
+        input: JsValue,
+        threads: Option<u32>,
+        numerics: Option<String>,
+    ) -> Result<WasmRun, JsValue> {
+        let options = self.options(threads, numerics.as_deref())?;
+        let run = self.model(digest)?.start_with(payload_from_js(&input)?, options);
+        Ok(WasmRun::new(run.map_err(|error| job_to_js(&error))?))
     }
 
-    /// Runs the graph of a model to its end at once: what a plugin's import does.
+    /// Runs the graph of a model to its end at once: what a plugin's import does. Else as `start`.
     #[wasm_bindgen(js_name = runTensors)]
-    pub fn run_tensors(&self, digest: &str, tensors: JsValue) -> Result<JsValue, JsValue> {
+    pub fn run_tensors(
+        &self,
+        digest: &str,
+        tensors: JsValue,
+        threads: Option<u32>,
+        numerics: Option<String>,
+    ) -> Result<JsValue, JsValue> {
         let tensors = tensors_from_js(&tensors)?;
-        let outputs = self.model(digest)?.run_tensors(tensors, &Cancel::new()).map_err(|error| job_to_js(&error))?;
+        let how = How { options: self.options(threads, numerics.as_deref())?, between: &mut |_| {} };
+        let done = self.model(digest)?.run_tensors_with(tensors, &Cancel::new(), how);
+        let (outputs, _) = done.map_err(|error| job_to_js(&error))?;
         Ok(tensors_to_js(&outputs))
+    }
+
+    /// Room for a model's file of `size` bytes, which come in pieces.
+    pub fn file(&self, size: f64) -> Result<WasmFile, JsValue> {
+        WasmFile::new(size)
     }
 
     /// Hashes bytes that come in pieces.
     #[wasm_bindgen(js_name = digestWriter)]
     pub fn digest_writer(&self) -> WasmDigest {
         WasmDigest::default()
+    }
+
+    fn options(&self, threads: Option<u32>, numerics: Option<&str>) -> Result<RunOptions, JsValue> {
+        let numerics = match numerics {
+            None | Some("exact") => Numerics::Exact,
+            Some("fast") if self.can_be_fast() => Numerics::Fast,
+            Some("fast") => Numerics::Exact,
+            Some(other) => return Err(invalid(&format!("numerics are \"exact\" or \"fast\", not {other:?}"))),
+        };
+        let threads = threads.map_or_else(|| self.threads.clone(), |most| self.threads.at_most(most as usize));
+        Ok(RunOptions { numerics: Some(numerics), threads: Some(threads) })
     }
 
     fn model(&self, digest: &str) -> Result<Rc<Prepared>, JsValue> {
@@ -100,6 +160,15 @@ impl WasmDigest {
     pub fn finish(&self) -> String {
         self.0.borrow().finish().to_string()
     }
+}
+
+/// A file's bytes, which JavaScript has or has put here.
+fn content(role: &str, data: JsValue) -> Result<Vec<u8>, JsValue> {
+    if let Some(array) = data.dyn_ref::<Uint8Array>() {
+        return Ok(array.to_vec());
+    }
+    let file = WasmFile::try_from_js_value(data);
+    file.map(WasmFile::into_bytes).map_err(|_| invalid(&format!("file {role:?}: data must be a Uint8Array or a file")))
 }
 
 pub(crate) fn job_to_js(error: &JobError) -> JsValue {

@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use neuromesh::{engine::PreparedRun, platform::Stopwatch};
+use neuromesh::{core::receipt::Exactness, engine::PreparedRun, platform::Stopwatch};
 use wasm_bindgen::prelude::*;
 
 use crate::{engine::job_to_js, values::payload_to_js};
@@ -18,6 +18,12 @@ impl WasmRun {
 
 #[wasm_bindgen]
 impl WasmRun {
+    /// Whether running again gives the same bits, wherever that is.
+    #[wasm_bindgen(js_name = isExact)]
+    pub fn is_exact(&self) -> bool {
+        self.0.borrow_mut().exactness() == Exactness::Exact
+    }
+
     /// Works for about `budget` milliseconds, one operator at least; the output once it is done.
     pub fn step(&self, budget: f64) -> Result<JsValue, JsValue> {
         let watch = Stopwatch::start();

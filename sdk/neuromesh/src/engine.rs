@@ -18,7 +18,7 @@ use neuromesh_infer as infer;
 
 pub use self::{
     local::{LocalEngine, LocalEngineConfig},
-    prepared::{EMBEDDING, Prepared, PreparedRun},
+    prepared::{EMBEDDING, How, Prepared, PreparedRun},
     tensors::{from_engine, to_engine},
 };
 use crate::platform::{BoxFuture, MaybeSend, MaybeSync};

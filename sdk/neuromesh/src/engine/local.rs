@@ -99,7 +99,8 @@ impl Shared {
         let work = move || {
             let _slot = slot;
             let watch = Stopwatch::start();
-            let output = prepared.run(job.input, plugins.as_deref(), &cancel)?;
+            let how = super::How { options: Default::default(), between: &mut |_| {} };
+            let (output, _) = prepared.run(job.input, plugins.as_deref(), &cancel, how)?;
             Ok(JobDone { output, load, service: watch.elapsed() })
         };
         platform::blocking(work)
