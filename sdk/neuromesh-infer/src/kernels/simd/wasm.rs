@@ -73,11 +73,7 @@ impl<const FUSED: bool> Vector for Floats<FUSED> {
     }
     #[inline(always)]
     fn madd(self, a: Self, b: Self) -> Self {
-        if FUSED {
-            Floats(fused(self.0, a.0, b.0))
-        } else {
-            self.add(a.mul(b))
-        }
+        if FUSED { Floats(fused(self.0, a.0, b.0)) } else { self.add(a.mul(b)) }
     }
     #[inline(always)]
     fn at_least(self, bound: Self) -> Self {
