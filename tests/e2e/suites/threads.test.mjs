@@ -46,7 +46,7 @@ async function answerOf(page, options, run = {}) {
 
 describe("threads in the tab", { timeout: 240_000 }, () => {
   let page, node, plain, browser;
-  const threaded = existsSync(join(root, "js/dist/wasm/engine-threads_bg.wasm"));
+  const threaded = ["threads", "fast"].some((name) => existsSync(join(root, `js/dist/wasm/engine-${name}_bg.wasm`)));
   let one;
 
   before(async () => {
