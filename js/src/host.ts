@@ -18,6 +18,8 @@ export interface JobDone {
 export interface Host {
   execute(jobId: number, digest: string, manifest: string, input: WireInput, numerics?: Numerics): Promise<JobDone>;
   cancel(jobId: number): void;
+  /** Bytes that the engine gives to a model: one that needs more is not even fetched. */
+  readonly memory: number;
   blobSize(digest: string): Promise<number | undefined>;
   blobRead(digest: string, offset: number, len: number): Promise<Uint8Array>;
   /** The number of a new writer. */

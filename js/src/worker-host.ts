@@ -18,6 +18,7 @@ interface Pending {
 
 /** The page's side of the Worker: starts it when it is needed, and again after it crashed. */
 export class WorkerHost implements Host {
+  readonly memory: number;
   readonly #setup: Setup;
   readonly #pending = new Map<number, Pending>();
   readonly #alarm: BroadcastChannel;
@@ -27,6 +28,7 @@ export class WorkerHost implements Host {
   #closed = false;
 
   constructor(storeName: string | undefined, memory: number, threads?: number) {
+    this.memory = memory;
     const alarm = `neuromesh-${crypto.randomUUID()}`;
     this.#setup = { kind: "setup", memory, alarm, plan: planFor(threads) };
     if (storeName !== undefined) this.#setup.storeName = storeName;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod inspect;
 mod models;
 mod out;
 mod peers;
@@ -46,6 +47,8 @@ enum Command {
     /// Add, list or remove models
     #[command(subcommand)]
     Models(models::ModelsCommand),
+    /// Show what a model takes, gives and costs, and whether it can be run
+    Inspect(inspect::InspectArgs),
     /// List the peers that a running node knows
     Peers(NodeUrl),
     /// Print this node's peer id
@@ -120,6 +123,7 @@ async fn execute(cli: Cli, out: Out) -> Result<(), Failure> {
         Command::Up(_) => up::execute(&context).await,
         Command::Run(args) => run::execute(&context, args).await,
         Command::Models(command) => models::execute(&context, command).await,
+        Command::Inspect(args) => inspect::execute(&context, args).await,
         Command::Peers(node) => peers::execute(&context, &node).await,
         Command::Id(node) => id(&context, &node).await,
         Command::Plugins(_) => unreachable!("handled above: it needs no data folder"),

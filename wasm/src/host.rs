@@ -46,6 +46,9 @@ extern "C" {
     async fn blob_list(this: &Host) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, structural, catch, js_name = blobRemove)]
     async fn blob_remove(this: &Host, digest: &str) -> Result<JsValue, JsValue>;
+    /// Bytes that the engine in the Worker gives to a model.
+    #[wasm_bindgen(method, structural, getter)]
+    fn memory(this: &Host) -> JsValue;
 }
 
 /// The engine in the Worker.
@@ -94,6 +97,10 @@ impl Engine for HostEngine {
 
     fn unload(&self, model: &Digest) {
         self.loaded.borrow_mut().remove(model);
+    }
+
+    fn memory(&self) -> Option<u64> {
+        self.host.memory().as_f64().filter(|bytes| *bytes > 0.0).map(|bytes| bytes as u64)
     }
 }
 

@@ -170,7 +170,9 @@ export class Jobs {
     return model;
   }
 
-  #makeRoom({ name, memory }: Manifest): void {
+  #makeRoom({ name, memory: declared, files }: Manifest): void {
+    // A graph is nearly all weights: it cannot need less than its own size, whatever the manifest says.
+    const memory = Math.max(declared, ...files.filter(({ role }) => role === "graph").map(({ size }) => size));
     if (memory > this.#memory) {
       throw named("ModelInvalid", `model ${name} needs ${memory} bytes of memory, this tab gives ${this.#memory}`);
     }

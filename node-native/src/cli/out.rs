@@ -21,6 +21,8 @@ pub(super) struct Out {
 pub(super) struct Failure {
     name: String,
     message: String,
+    /// Whether the document that was printed tells it too; there is one document only.
+    is_told: bool,
 }
 
 impl Out {
@@ -33,7 +35,10 @@ impl Out {
 
     pub fn fail(self, failure: &Failure) -> ExitCode {
         if self.json {
-            let _ = writeln!(io::stdout(), "{}", json!({"error": {"name": failure.name, "message": failure.message}}));
+            if !failure.is_told {
+                let error = json!({"error": {"name": failure.name, "message": failure.message}});
+                let _ = writeln!(io::stdout(), "{error}");
+            }
         } else {
             let _ = writeln!(io::stderr(), "error: {}", failure.message);
         }
@@ -43,7 +48,12 @@ impl Out {
 
 impl Failure {
     pub fn new(name: impl Into<String>, message: impl Display) -> Self {
-        Self { name: name.into(), message: message.to_string() }
+        Self { name: name.into(), message: message.to_string(), is_told: false }
+    }
+
+    /// The same, where the document that was printed tells it.
+    pub fn told(self) -> Self {
+        Self { is_told: true, ..self }
     }
 
     pub fn other(message: impl Display) -> Self {
@@ -54,7 +64,7 @@ impl Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::Refused { name, message, .. } => Self { name, message },
+            ClientError::Refused { name, message, .. } => Self::new(name, message),
             error => Self::new("NetworkError", error),
         }
     }

@@ -4,10 +4,11 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Instant};
 
 use crate::fixture::{Node, doubling_file, json_of, neuromesh};
 
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 10] = [
     &[],
     &["up"],
     &["run"],
+    &["inspect"],
     &["models"],
     &["models", "add"],
     &["models", "list"],
@@ -40,6 +41,7 @@ fn mistakes_are_told_and_fail() {
         &["up", "--threads", "0"],
         &["up", "--max-memory", "much"],
         &["run", "m", "--input", "a", "--deadline", "0"],
+        &["inspect", "m", "--input", "x=1xtwo"],
     ] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
@@ -50,6 +52,9 @@ fn mistakes_are_told_and_fail() {
         (&["models", "rm", "nothing"], "ModelNotFound"),
         (&["models", "add", "/no/such/folder"], "ModelInvalid"),
         (&["run", "nothing", "--input", "x"], "ModelNotFound"),
+        (&["inspect", "nothing"], "ModelNotFound"),
+        (&["inspect", "/no/such/model.onnx"], "ModelInvalid"),
+        (&["inspect", "/proc/self/exe"], "ModelInvalid"),
         (&["run", "nothing", "--file", "/no/such/file"], "InvalidInput"),
         (&["peers", "--node", "ftp://x"], "NetworkError"),
         (&["peers", "--node", "http://127.0.0.1:1"], "NetworkError"),
@@ -63,6 +68,36 @@ fn mistakes_are_told_and_fail() {
         let text = run(args);
         assert!(String::from_utf8_lossy(&text.stderr).contains("error: "), "{args:?}");
     }
+}
+
+#[test]
+fn a_model_is_shown_before_it_is_run() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = doubling_file(folder.path());
+    let path = file.to_str().expect("a plain path");
+    let (shown, ok) = json_of(neuromesh(folder.path()).args(["inspect", path, "--run", "--input", "x=4"]));
+    assert!(ok && shown["runs"] == true, "{shown}");
+    let inputs = shown["inputs"].as_array().expect("a list");
+    assert_eq!(inputs.len(), 1, "{shown}");
+    let operators = shown["operators"].as_array().expect("a list");
+    assert!(operators.iter().all(|operator| operator["supported"] == true), "{shown}");
+    assert!(shown["peakMemory"].as_u64() >= shown["neededMemory"].as_u64(), "{shown}");
+    // By its name, too, without and with a running node.
+    let (added, ok) = json_of(neuromesh(folder.path()).args(["models", "add", path, "--name", "twice"]));
+    assert!(ok, "{added}");
+    let by_name = || json_of(neuromesh(folder.path()).args(["inspect", "twice", "--run", "--input", "x=4"])).0;
+    let expected = |mut shown: serde_json::Value| {
+        shown["model"] = "twice".into();
+        shown
+    };
+    assert_eq!(by_name(), expected(shown.clone()));
+    let _node = Node::start_on(folder.path(), &[]);
+    assert_eq!(by_name(), expected(shown));
+    // What cannot be run is shown all the same, and fails.
+    let (refused, ok) =
+        json_of(neuromesh(folder.path()).args(["inspect", path, "--input", "x=1000000", "--memory", "1MiB"]));
+    assert!(!ok && refused["runs"] == false, "{refused}");
+    assert!(refused["refusal"].as_str().is_some_and(|text| text.contains("bytes")), "{refused}");
 }
 
 #[test]

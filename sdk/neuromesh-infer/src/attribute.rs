@@ -19,6 +19,13 @@ pub(crate) enum Attribute {
     Texts(Vec<String>),
 }
 
+impl Attribute {
+    /// Its tensor, if it is one.
+    pub fn tensor(&self) -> Option<&Value> {
+        if let Attribute::Tensor(value) = self { Some(value) } else { None }
+    }
+}
+
 /// What a node carries under one name.
 pub(crate) enum Carried {
     Attribute(Attribute),
@@ -27,7 +34,7 @@ pub(crate) enum Carried {
 
 impl Attribute {
     /// Reads an attribute; `None` for a kind that no supported operator has (sparse tensors, types, lists of graphs).
-    pub fn decode(proto: AttributeProto, weights: &Weights<'_>) -> Result<Option<(String, Carried)>, LoadError> {
+    pub fn decode(proto: AttributeProto, weights: &mut Weights) -> Result<Option<(String, Carried)>, LoadError> {
         // Files older than IR version 2 leave the type out; then what is filled in tells.
         let kind = match (proto.r#type, &proto) {
             (0, AttributeProto { f: Some(_), .. }) => 1,

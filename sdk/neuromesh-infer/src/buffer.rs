@@ -24,7 +24,19 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// Zeros that belong to no run: weights, constants.
     pub fn zeroed(bytes: usize) -> Self {
-        let words = vec![0u64; bytes.div_ceil(8) + ALIGNMENT / 8];
+        Self::aligned(vec![0u64; bytes.div_ceil(8) + ALIGNMENT / 8], bytes)
+    }
+
+    /// The same, if there is memory for it: in a tab, to ask for too much would end the engine.
+    pub fn try_zeroed(bytes: usize) -> Option<Self> {
+        let count = bytes.div_ceil(8) + ALIGNMENT / 8;
+        let mut words = Vec::new();
+        words.try_reserve_exact(count).ok()?;
+        words.resize(count, 0);
+        Some(Self::aligned(words, bytes))
+    }
+
+    fn aligned(words: Vec<u64>, bytes: usize) -> Self {
         let start = words.as_ptr().align_offset(ALIGNMENT) * 8;
         Self { words, start, bytes, home: Weak::new(), ticket: 0 }
     }

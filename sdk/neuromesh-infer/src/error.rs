@@ -58,6 +58,24 @@ pub enum LoadError {
         /// Bytes allowed.
         limit: u64,
     },
+    /// A result that every run makes does not fit beside the weights.
+    #[error("node {node:?} ({op}): {needed} bytes are needed; the limit is {limit}")]
+    ResultTooLarge {
+        /// The node's name, or its position in the graph.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// Bytes needed: weights and the result.
+        needed: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// The machine or the tab has no memory left for a part of the model, within the limit.
+    #[error("{needed} more bytes are needed for a part of the model; there is no memory for them")]
+    NoMemory {
+        /// Bytes needed beside what was held.
+        needed: u64,
+    },
     /// More nodes than [`Limits::nodes`](crate::Limits::nodes) allows, or a file of very many tiny parts.
     #[error("the model has {count} or more {what}; the limit is {limit}")]
     TooMany {

@@ -1,13 +1,14 @@
 //! The engine's own graph: values are numbers, nodes are in order, everything in it has been checked.
 
 mod build;
+mod function;
 pub(crate) mod weights;
 
 use std::{collections::BTreeMap, fmt};
 
 use crate::{DataType, attribute::Attributes, ops::OpId, value::Value};
 
-pub(crate) use build::read;
+pub(crate) use build::{full_name, read, same_domain};
 
 /// A model, or the body of a node, as read: nodes in executable order over numbered values.
 #[derive(Debug, Default)]

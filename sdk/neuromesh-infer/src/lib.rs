@@ -5,7 +5,7 @@
 //!                                                                                       ops ─► kernels
 //! ```
 //!
-//! - [`Model::load`] reads ONNX, checks all of it, and keeps the weights once.
+//! - [`Model::load`] reads ONNX, checks all of it, and keeps the weights once; [`Loader`] does so while the file arrives.
 //! - [`Model::start`] checks the inputs and gives a [`Run`]; each [`Run::step`] executes **one** operator, so that the caller
 //!   decides where to yield, to cancel and to measure.
 //! - `device` (feature `burn`) runs the same graph on any Burn backend; its docs tell why the CPU does not go that way.
@@ -31,8 +31,10 @@ pub mod conformance;
 pub mod device;
 mod error;
 mod graph;
+pub mod inspect;
 pub mod kernels;
 mod limits;
+mod loader;
 mod memory;
 mod model;
 mod ops;
@@ -41,6 +43,7 @@ mod proto;
 mod rewrite;
 mod run;
 mod shape;
+mod symbolic;
 mod tensor;
 #[cfg(feature = "text")]
 pub mod text;
@@ -50,6 +53,7 @@ pub use error::{Fault, LoadError, RunError};
 pub use graph::{Dim, IoSpec};
 pub use half::f16;
 pub use limits::Limits;
+pub use loader::Loader;
 pub use model::{Model, Options, RunOptions};
 pub use ops::operators;
 pub use run::Run;

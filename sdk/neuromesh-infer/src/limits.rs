@@ -19,6 +19,9 @@ impl Default for Limits {
     }
 }
 
+/// The operator sets of ONNX whose rules the engine knows.
+pub(crate) const OPERATOR_SETS: std::ops::RangeInclusive<i64> = 7..=23;
+
 /// Dimensions of a tensor; real models stay below 8.
 pub(crate) const MAX_RANK: usize = 16;
 
@@ -33,3 +36,9 @@ pub(crate) const FOLDING_WORK: u64 = 1 << 28;
 
 /// Operators executed at load, while constants are folded.
 pub(crate) const FOLDING_STEPS: usize = 10_000;
+
+/// Functions of a file that call each other, one inside the other.
+pub(crate) const MAX_FUNCTION_DEPTH: usize = 32;
+
+/// Bytes of the file's encoding that the bodies of functions may take where they are put in, all together.
+pub(crate) const INLINED_BYTES: u64 = 64 << 20;

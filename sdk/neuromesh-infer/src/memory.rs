@@ -250,7 +250,7 @@ impl Account {
             }
             None => {
                 self.fits(size as u64)?;
-                Ok(Some(Buffer::zeroed(size)))
+                self.allocate(size).map(Some)
             }
         }
     }
@@ -270,6 +270,12 @@ impl Account {
         {
             self.idle -= buffer.capacity() as u64;
         }
-        Ok(Buffer::zeroed(bytes))
+        self.allocate(bytes)
+    }
+
+    /// A buffer within the limit, if the machine or the tab still has that memory.
+    fn allocate(&self, bytes: usize) -> Result<Buffer, Fault> {
+        let needed = self.live.saturating_add(bytes as u64);
+        Buffer::try_zeroed(bytes).ok_or(Fault::Memory { needed, limit: self.live + self.idle })
     }
 }

@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+<<<<<<< HEAD
     IoSpec, Limits, LoadError, Run, RunError, Tensor,
     graph::{self, Graph},
     kernels::{
@@ -15,10 +16,16 @@ use crate::{
         gemm,
         threads::Threads,
     },
+=======
+    IoSpec, Limits, LoadError, Loader, Run, RunError, Tensor,
+    graph::Graph,
+    kernels::cpu::{Cpu, Numerics},
+>>>>>>> load
     memory::{Arena, Memory, Objects},
     plan::{self, Plan},
     rewrite,
     shape::Shape,
+    symbolic::{self, Sketches},
 };
 
 /// A model, checked and ready to run any number of times, also at once.
@@ -85,7 +92,7 @@ pub struct RunOptions {
 impl Model {
     /// Reads an ONNX file, checks all of it and prepares it.
     ///
-    /// The weights are copied out of `bytes`, which is let go before this returns.
+    /// The weights are copied out of `bytes`, which is let go before this returns. [`Loader`] takes a file in pieces.
     pub fn load(bytes: Bytes, limits: &Limits) -> Result<Self, LoadError> {
         Self::load_with(bytes, Options { limits: limits.clone(), ..Options::default() })
     }
@@ -97,14 +104,21 @@ impl Model {
 
     /// The same, with constants left as they are if operators are not to pack them for this CPU.
     pub(crate) fn prepare(bytes: Bytes, options: Options, packs: bool) -> Result<Self, LoadError> {
-        let Options { limits, cpu, external } = options;
-        let mut graph = graph::read(bytes, &external, &limits)?;
-        drop(external);
+        let mut loader = Loader::new(options, bytes.len() as u64);
+        loader.push(&bytes)?;
+        drop(bytes);
+        loader.build(packs)
+    }
+
+    /// From the checked graph of a file.
+    pub(crate) fn new(mut graph: Graph, limits: Limits, cpu: Cpu, packs: bool) -> Result<Self, LoadError> {
         plan::fold_constants(&mut graph, &limits, &cpu)?;
+        let known = symbolic::infer(&graph, &BTreeMap::new())?;
         rewrite_all(&mut graph);
         let plan = Plan::new(graph, packs.then_some(&cpu));
         let weight_bytes = plan.weight_bytes();
         check_weights(weight_bytes, &limits)?;
+        check_results(&plan, &known, weight_bytes, &limits)?;
         tracing::debug!(steps = plan.steps.len(), weight_bytes, "model loaded");
         let specs = |list: &[(_, IoSpec)]| list.iter().map(|(_, spec)| spec.clone()).collect();
         let (inputs, outputs) = (specs(&plan.inputs), specs(&plan.outputs));
@@ -223,7 +237,20 @@ fn check_weights(needed: u64, limits: &Limits) -> Result<(), LoadError> {
     }
 }
 
-fn rewrite_all(graph: &mut Graph) {
+/// Refuses, before anything runs, a model that has a result beyond the limit whatever its inputs hold.
+fn check_results(plan: &Plan, known: &Sketches, weights: u64, limits: &Limits) -> Result<(), LoadError> {
+    for step in &plan.steps {
+        let bytes = step.node.outputs.iter().flatten().filter_map(|id| known.get(*id).bytes()).max();
+        let needed = bytes.map_or(0, |bytes| weights.saturating_add(bytes));
+        if needed > limits.memory {
+            let (node, op) = (step.node.name.clone(), step.node.op.name().into());
+            return Err(LoadError::ResultTooLarge { node, op, needed, limit: limits.memory });
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn rewrite_all(graph: &mut Graph) {
     rewrite::rewrite(graph);
     for body in graph.nodes.iter_mut().flat_map(|node| &mut node.bodies) {
         rewrite_all(&mut body.graph);

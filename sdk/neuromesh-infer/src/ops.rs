@@ -240,6 +240,11 @@ pub(crate) fn find(name: &str) -> Option<OpId> {
     if name.starts_with('*') { None } else { position(name) }
 }
 
+/// Whether an operator set has an operator that the engine has.
+pub(crate) fn is_known(name: &str, opset: i64) -> bool {
+    find(name).is_some_and(|id| id.operator().since <= opset)
+}
+
 /// One of our own operators.
 pub(crate) fn own(name: &'static str) -> OpId {
     position(name).expect("rewriting names operators of the table")

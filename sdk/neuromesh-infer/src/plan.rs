@@ -13,6 +13,7 @@ use crate::{
     limits::{FOLDING_SLACK, FOLDING_STEPS, FOLDING_WORK},
     memory::Memory,
     ops::{self, Call, Constants, Kind, Outputs, Packed},
+    symbolic,
     value::Value,
 };
 
@@ -174,6 +175,12 @@ pub(crate) fn fold_constants(graph: &mut Graph, limits: &Limits, cpu: &Cpu) -> R
             continue;
         }
         steps += 1;
+        let values: Vec<_> = node.inputs.iter().map(|id| id.and_then(|id| graph.constants.get(&id))).collect();
+        // It can never be executed, and is refused with its size if a run would have to.
+        if symbolic::result_bytes(&node, &values).is_some_and(|bytes| bytes > limits.memory) {
+            kept.push(node);
+            continue;
+        }
         let inputs = node.inputs.iter().map(|id| id.and_then(|id| graph.constants.get(&id).cloned())).collect();
         match execute(&node, inputs, None, &memory, cpu) {
             Ok(results) => {

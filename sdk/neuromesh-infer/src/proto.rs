@@ -2,12 +2,17 @@
 //!
 //! Field numbers: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>.
 
-mod scan;
+mod sieve;
 
 use bytes::Bytes;
 use prost::Message;
 
-pub(crate) use scan::count_messages;
+pub(crate) use sieve::{Bounds, Sieve, reserve};
+
+/// The field of a [`TensorProto`] that numbers the buffer with its bytes; no file can set it.
+const HELD_RAW: u64 = 1000;
+/// The same, of floats.
+const HELD_FLOATS: u64 = 1001;
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct ModelProto {
@@ -17,6 +22,28 @@ pub(crate) struct ModelProto {
     pub graph: Option<GraphProto>,
     #[prost(message, repeated, tag = "8")]
     pub opset_import: Vec<OperatorSetIdProto>,
+    #[prost(message, repeated, tag = "25")]
+    pub functions: Vec<FunctionProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct FunctionProto {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, repeated, tag = "4")]
+    pub input: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    pub output: Vec<String>,
+    #[prost(message, repeated, tag = "7")]
+    pub node: Vec<NodeProto>,
+    #[prost(message, repeated, tag = "9")]
+    pub opset_import: Vec<OperatorSetIdProto>,
+    #[prost(string, tag = "10")]
+    pub domain: String,
+    #[prost(message, repeated, tag = "11")]
+    pub attribute_proto: Vec<AttributeProto>,
+    #[prost(string, tag = "13")]
+    pub overload: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -55,6 +82,8 @@ pub(crate) struct NodeProto {
     pub attribute: Vec<AttributeProto>,
     #[prost(string, tag = "7")]
     pub domain: String,
+    #[prost(string, tag = "8")]
+    pub overload: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -79,6 +108,9 @@ pub(crate) struct AttributeProto {
     pub strings: Vec<Bytes>,
     #[prost(int32, tag = "20")]
     pub r#type: i32,
+    /// In a function: the attribute of the caller's node that stands for this one.
+    #[prost(string, tag = "21")]
+    pub ref_attr_name: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -95,12 +127,16 @@ pub(crate) struct TensorProto {
     pub int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     pub name: String,
-    #[prost(bytes = "bytes", optional, tag = "9")]
-    pub raw_data: Option<Bytes>,
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<EntryProto>,
     #[prost(int32, tag = "14")]
     pub data_location: i32,
+    /// The buffer with its bytes.
+    #[prost(uint64, repeated, packed = "false", tag = "1000")]
+    pub held_raw: Vec<u64>,
+    /// The buffer with its floats.
+    #[prost(uint64, repeated, packed = "false", tag = "1001")]
+    pub held_floats: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -139,6 +139,22 @@ impl Tensor {
         }
     }
 
+    /// A tensor of zeros; `None` for a shape that is too large to be written down.
+    pub fn zeros(data_type: DataType, shape: impl Into<Vec<usize>>) -> Option<Self> {
+        let shape = shape.into();
+        let count = crate::shape::elements(&shape)?;
+        let data = match data_type {
+            DataType::F32 => Data::F32(vec![0.0; count]),
+            DataType::F16 => Data::F16(vec![f16::ZERO; count]),
+            DataType::I64 => Data::I64(vec![0; count]),
+            DataType::I32 => Data::I32(vec![0; count]),
+            DataType::U8 => Data::U8(vec![0; count]),
+            DataType::I8 => Data::I8(vec![0; count]),
+            DataType::Bool => Data::Bool(vec![false; count]),
+        };
+        Some(Self { shape, data })
+    }
+
     /// Whether shape and data agree; the fields are public, so this can be broken from outside.
     pub(crate) fn is_consistent(&self) -> bool {
         crate::shape::elements(&self.shape) == Some(self.data.len())

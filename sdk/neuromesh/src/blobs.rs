@@ -79,6 +79,8 @@ pub(crate) struct Fetcher {
     pub blobs: Arc<dyn BlobStore>,
     pub docs: Arc<dyn DocStore>,
     pub events: broadcast::Sender<Event>,
+    /// Bytes that the engine gives to a model.
+    memory: Option<u64>,
     running: Mutex<BTreeMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -96,8 +98,9 @@ impl Fetcher {
         blobs: Arc<dyn BlobStore>,
         docs: Arc<dyn DocStore>,
         events: broadcast::Sender<Event>,
+        memory: Option<u64>,
     ) -> Self {
-        Self { control, blobs, docs, events, running: Mutex::default() }
+        Self { control, blobs, docs, events, memory, running: Mutex::default() }
     }
 
     /// The model named by `digest`, its files in the store: at once when they are there, else from `sources` in turn.
@@ -125,6 +128,11 @@ impl Fetcher {
         for file in &manifest.files {
             let there = self.blobs.has(&file.digest).await.map_err(|error| own(&error))?;
             if there != Some(file.size) {
+                if let Some(limit) = self.memory
+                    && needed(&manifest) > limit
+                {
+                    return Err(JobError::TooLarge { needed: needed(&manifest), limit });
+                }
                 fetched = true;
                 let progress = Progress { fetcher: self, model: &manifest.name, digest, before: loaded, total };
                 self.try_each(sources, |peer| self.fetch_file(peer, file.digest, file.size, &progress)).await?;
@@ -205,6 +213,11 @@ impl Fetcher {
             .ok_or_else(|| SourceError::Peer("no answer".into()))?
             .map_err(|error| SourceError::Peer(error.to_string()))
     }
+}
+
+/// Bytes of memory without which a model cannot run, whatever its manifest says: a graph is nearly all weights.
+fn needed(manifest: &Manifest) -> u64 {
+    manifest.memory.max(manifest.file("graph").map_or(0, |graph| graph.size))
 }
 
 /// Reports how much of a model has come.

@@ -18,7 +18,7 @@ use neuromesh_infer as infer;
 
 pub use self::{
     local::{LocalEngine, LocalEngineConfig},
-    prepared::{EMBEDDING, How, Prepared, PreparedRun},
+    prepared::{EMBEDDING, Prepared, PreparedRun},
     tensors::{from_engine, to_engine},
 };
 use crate::platform::{BoxFuture, MaybeSend, MaybeSync};
@@ -90,6 +90,11 @@ pub trait Engine: MaybeSend + MaybeSync {
 
     /// Forgets a loaded model; its files may be gone already.
     fn unload(&self, model: &Digest);
+
+    /// The most bytes of memory that a model may take here, if that is bounded: one that needs more is not even fetched.
+    fn memory(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Tensors that a plugin gives to the engine, or gets back, by name.

@@ -145,7 +145,13 @@ impl Mesh {
         let (events, _) = broadcast::channel(EVENTS);
         let (commands, command_queue) = mpsc::channel(driver::QUEUE);
         let (happened, happened_queue) = mpsc::channel(driver::QUEUE);
-        let fetcher = Fetcher::new(control.clone(), parts.blobs.clone(), parts.docs.clone(), events.clone());
+        let fetcher = Fetcher::new(
+            control.clone(),
+            parts.blobs.clone(),
+            parts.docs.clone(),
+            events.clone(),
+            parts.engine.memory(),
+        );
         let docs_handle = docs::start(id, platform::random_seed(), parts.docs.clone(), control.clone()).await?;
         platform::spawn(docs::accept(sync_streams, docs_handle.clone()));
         platform::spawn(driver::accept_presence(presence, happened.clone()));

@@ -2,67 +2,70 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-use prost::Message;
-
-use super::{Body, Dim, Graph, IoSpec, Node, ValueId, weights::Weights};
+use super::{
+    Body, Dim, Graph, IoSpec, Node, ValueId,
+    function::{Functions, Sourced},
+    weights::Weights,
+};
 use crate::{
     DataType, Limits, LoadError,
     attribute::{Attribute, Attributes, Carried},
-    limits::{MAX_RANK, MESSAGES_PER_NODE},
+    limits::{INLINED_BYTES, MAX_RANK, OPERATOR_SETS},
     ops,
-    proto::{self, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto},
+    proto::{GraphProto, ModelProto, OperatorSetIdProto, TensorProto, ValueInfoProto},
     value::Value,
 };
 
-/// The operator sets whose rules the engine knows.
-const OLDEST_OPSET: i64 = 7;
-const NEWEST_OPSET: i64 = 23;
-
-/// Decodes and checks a model file, whose weights may lie in other files.
-pub(crate) fn read(bytes: Bytes, external: &BTreeMap<String, Bytes>, limits: &Limits) -> Result<Graph, LoadError> {
-    let messages = limits.nodes.saturating_mul(MESSAGES_PER_NODE);
-    match proto::count_messages(&bytes, messages) {
-        None => return Err(LoadError::Malformed { reason: "the file is damaged or cut short".into() }),
-        Some(count) if count > messages => {
-            return Err(LoadError::TooMany { what: "parts", count, limit: messages });
-        }
-        Some(_) => {}
-    }
-    // The weights are still slices of `bytes` after this; each is copied out, once, further down.
-    let model = ModelProto::decode(bytes).map_err(|error| LoadError::Malformed { reason: error.to_string() })?;
-    let opset = opset(&model)?;
+/// Checks a model file whose weights are where `weights` knows.
+pub(crate) fn read(model: ModelProto, weights: Weights, limits: &Limits) -> Result<Graph, LoadError> {
+    let opset = opset(&model.opset_import)?;
     let graph = model.graph.ok_or_else(|| LoadError::Malformed { reason: "it has no graph".into() })?;
-    let mut file = File { opset, weights: Weights { external }, limits, nodes: 0, held: 0 };
-    let (graph, _) = Builder::default().build(graph, &mut file)?;
+    let bytes = limits.memory.min(INLINED_BYTES);
+    let functions = Functions::new(model.functions, limits.nodes, bytes, |function| {
+        // A function of other domains' operators only need not name the default one.
+        let named = function.opset_import.iter().any(|import| is_default(&import.domain));
+        if named { self::opset(&function.opset_import) } else { Ok(opset) }
+    })?;
+    let mut file = File { weights, functions, limits, nodes: 0, held: 0 };
+    let (graph, _) = Builder::default().build(graph, opset, &mut file)?;
     if graph.outputs.is_empty() {
         return Err(LoadError::Graph { reason: "there is no output".into() });
     }
     Ok(graph)
 }
 
-fn opset(model: &ModelProto) -> Result<i64, LoadError> {
+fn opset(imports: &[OperatorSetIdProto]) -> Result<i64, LoadError> {
     // A foreign domain that is only declared is harmless: its nodes, if there are any, are refused one by one.
-    let import = model.opset_import.iter().find(|import| is_default(&import.domain));
+    let import = imports.iter().find(|import| is_default(&import.domain));
     let Some(import) = import else {
         return Err(LoadError::Malformed { reason: "it does not tell its operator set".into() });
     };
     match import.version {
-        version if (OLDEST_OPSET..=NEWEST_OPSET).contains(&version) => Ok(version),
+        version if OPERATOR_SETS.contains(&version) => Ok(version),
         version => {
-            Err(LoadError::Opset { domain: import.domain.clone(), version, oldest: OLDEST_OPSET, newest: NEWEST_OPSET })
+            let (oldest, newest) = (*OPERATOR_SETS.start(), *OPERATOR_SETS.end());
+            Err(LoadError::Opset { domain: import.domain.clone(), version, oldest, newest })
         }
     }
 }
 
-fn is_default(domain: &str) -> bool {
+pub(super) fn is_default(domain: &str) -> bool {
     domain.is_empty() || domain == "ai.onnx"
+}
+
+pub(crate) fn same_domain(a: &str, b: &str) -> bool {
+    a == b || (is_default(a) && is_default(b))
+}
+
+/// An operator's name, after its domain if that is not ONNX's own.
+pub(crate) fn full_name(domain: &str, name: &str) -> String {
+    if is_default(domain) { name.to_owned() } else { format!("{domain}.{name}") }
 }
 
 /// What holds for all graphs of a file, and what they have used up together.
 struct File<'a> {
-    opset: i64,
-    weights: Weights<'a>,
+    weights: Weights,
+    functions: Functions,
     limits: &'a Limits,
     nodes: usize,
     held: u64,
@@ -97,18 +100,20 @@ struct Scope {
 
 impl Builder {
     /// The graph, and what it captures of the graph outside.
-    fn build(&mut self, graph: GraphProto, file: &mut File<'_>) -> Result<(Graph, Vec<ValueId>), LoadError> {
+    fn build(
+        &mut self,
+        graph: GraphProto,
+        opset: i64,
+        file: &mut File<'_>,
+    ) -> Result<(Graph, Vec<ValueId>), LoadError> {
         self.scopes.push(Scope::default());
-        file.nodes += graph.node.len();
+        let nodes = file.functions.inline(graph.node, opset)?;
+        file.nodes += nodes.len();
         if file.nodes > file.limits.nodes {
             return Err(LoadError::TooMany { what: "nodes", count: file.nodes, limit: file.limits.nodes });
         }
         if !graph.sparse_initializer.is_empty() {
             return Err(LoadError::Graph { reason: "sparse weights are not supported".into() });
-        }
-        let needed = graph.initializer.iter().map(|tensor| tensor.encoded_len() as u64).sum::<u64>();
-        if needed > file.limits.memory {
-            return Err(LoadError::TooLarge { needed, limit: file.limits.memory });
         }
         let is_body = self.scopes.len() > 1;
         let mut constants = BTreeMap::new();
@@ -130,7 +135,7 @@ impl Builder {
             }
             inputs.push((id, io_spec(info, optional.is_some(), is_body)?));
         }
-        let nodes = self.nodes(graph.node, file)?;
+        let nodes = self.nodes(nodes, file)?;
         declared.clear();
         let mut outputs = Vec::with_capacity(graph.output.len());
         for info in graph.output {
@@ -152,8 +157,9 @@ impl Builder {
         Ok((Graph { values, inputs, outputs, constants, nodes }, captured))
     }
 
-    fn nodes(&mut self, protos: Vec<NodeProto>, file: &mut File<'_>) -> Result<Vec<Node>, LoadError> {
-        let all_outputs: BTreeSet<String> = protos.iter().flat_map(|node| node.output.iter().cloned()).collect();
+    fn nodes(&mut self, protos: Vec<Sourced>, file: &mut File<'_>) -> Result<Vec<Node>, LoadError> {
+        let all_outputs: BTreeSet<String> =
+            protos.iter().flat_map(|sourced| sourced.node.output.iter().cloned()).collect();
         let mut nodes = Vec::with_capacity(protos.len());
         for (index, proto) in protos.into_iter().enumerate() {
             nodes.push(self.node(index, proto, &all_outputs, file)?);
@@ -164,21 +170,18 @@ impl Builder {
     fn node(
         &mut self,
         index: usize,
-        proto: NodeProto,
+        Sourced { node: proto, opset }: Sourced,
         all_outputs: &BTreeSet<String>,
         file: &mut File<'_>,
     ) -> Result<Node, LoadError> {
         let name = if proto.name.is_empty() { format!("#{index}") } else { proto.name };
-        let op = match proto.domain.as_str() {
-            domain if is_default(domain) => proto.op_type,
-            domain => format!("{domain}.{}", proto.op_type),
-        };
+        let op = full_name(&proto.domain, &proto.op_type);
         let refuse = |reason: String| LoadError::Node { node: name.clone(), op: op.clone(), reason };
 
         let Some(id) = ops::find(&op) else {
             return Err(refuse("this operator is not supported".into()));
         };
-        ops::check_use(id, file.opset, proto.input.len(), proto.output.len()).map_err(refuse)?;
+        ops::check_use(id, opset, proto.input.len(), proto.output.len()).map_err(refuse)?;
         let mut inputs = Vec::with_capacity(proto.input.len());
         for input in &proto.input {
             inputs.push(match self.resolve(input) {
@@ -195,10 +198,10 @@ impl Builder {
         let mut bodies = Vec::new();
         for attribute in proto.attribute {
             let attribute_name = attribute.name.clone();
-            match Attribute::decode(attribute, &file.weights)? {
+            match Attribute::decode(attribute, &mut file.weights)? {
                 Some((key, Carried::Attribute(attribute))) => attributes.0.push((key, attribute)),
                 Some((key, Carried::Graph(graph))) => {
-                    let (graph, captured) = self.build(*graph, file)?;
+                    let (graph, captured) = self.build(*graph, opset, file)?;
                     inputs.extend(captured.iter().map(|&id| Some(id)));
                     bodies.push(Body { name: key, graph, captured: captured.len() });
                 }
@@ -215,7 +218,7 @@ impl Builder {
                 false => Some(self.define(output)?),
             });
         }
-        Ok(Node { name, op: id, opset: file.opset, inputs, outputs, attributes, bodies })
+        Ok(Node { name, op: id, opset, inputs, outputs, attributes, bodies })
     }
 
     fn scope(&mut self) -> &mut Scope {

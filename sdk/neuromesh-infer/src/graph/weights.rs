@@ -1,8 +1,5 @@
 //! Tensors of the file to tensors of the engine.
 
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
 use half::f16;
 
 use crate::{
@@ -14,21 +11,39 @@ use crate::{
     value::Value,
 };
 
-/// Where a model's weights come from: the file itself, and files beside it by their names.
-pub(crate) struct Weights<'a> {
-    pub external: &'a BTreeMap<String, Bytes>,
+/// The data of a model's tensors, by the numbers that the tensors refer to.
+pub(crate) struct Weights {
+    held: Vec<Held>,
 }
 
-impl Weights<'_> {
-    /// Checks a tensor's dimensions against its data and copies it, once, into aligned memory.
-    pub fn decode(&self, proto: TensorProto) -> Result<Value, LoadError> {
+enum Held {
+    Raw(Buffer),
+    /// A function's tensor, once it has been read: each call of the function has the same one.
+    Read(Value),
+    Gone,
+}
+
+impl Weights {
+    pub fn new(held: Vec<Buffer>) -> Self {
+        Self { held: held.into_iter().map(Held::Raw).collect() }
+    }
+
+    /// Checks a tensor's dimensions against its data; the data stay where they are.
+    pub fn decode(&mut self, proto: TensorProto) -> Result<Value, LoadError> {
         let name = proto.name.clone();
         self.read(proto).map_err(|reason| LoadError::Tensor { name, reason })
     }
 
-    fn read(&self, mut proto: TensorProto) -> Result<Value, String> {
-        if proto.data_location == LOCATION_EXTERNAL || !proto.external_data.is_empty() {
-            proto.raw_data = Some(self.outside(&proto)?);
+    fn read(&mut self, proto: TensorProto) -> Result<Value, String> {
+        let number = match (&proto.held_raw[..], &proto.held_floats[..]) {
+            ([.., last], _) => Some((*last, false)),
+            (_, &[number]) if proto.float_data.is_empty() => Some((number, true)),
+            (_, []) => None,
+            _ => return Err("its data stand in several pieces".into()),
+        };
+        if number.is_none() && is_outside(&proto) {
+            let location = Place::of(&proto)?.location;
+            return Err(format!("its data is in the file {location:?}, which was not given; give it with the model"));
         }
         let Some(data_type) = DataType::from_onnx(proto.data_type) else {
             return Err(format!("element type {} is not supported", proto.data_type));
@@ -39,32 +54,52 @@ impl Weights<'_> {
         let shape = shape::sizes(&proto.dims)
             .map_err(|reason| format!("its dimensions {:?} are not sizes: {reason}", proto.dims))?;
         let elements = shape::elements(&shape).ok_or_else(|| format!("its dimensions {shape:?} are too large"))?;
-        let data = match &proto.raw_data {
-            Some(raw) => from_raw(data_type, raw, elements)?,
-            None => from_fields(data_type, &proto, elements)?,
+        let Some((number, floats)) = number else {
+            return Ok(Value::new(data_type, shape, from_fields(data_type, &proto, elements)?));
         };
-        Ok(Value::new(data_type, shape, data))
+        let at = usize::try_from(number).ok().filter(|&at| at < self.held.len()).ok_or("its data are missing")?;
+        let value = match std::mem::replace(&mut self.held[at], Held::Gone) {
+            Held::Raw(buffer) => Value::new(data_type, shape, from_buffer(data_type, floats, buffer, elements)?),
+            Held::Read(value) => value,
+            Held::Gone => return Err("its data are missing".into()),
+        };
+        self.held[at] = Held::Read(value.clone());
+        Ok(value)
     }
+}
 
-    /// The bytes of a tensor that lies in a file beside the model.
-    fn outside(&self, proto: &TensorProto) -> Result<Bytes, String> {
+/// Whether a tensor's data lie in a file beside the model.
+pub(crate) fn is_outside(proto: &TensorProto) -> bool {
+    proto.data_location == LOCATION_EXTERNAL || !proto.external_data.is_empty()
+}
+
+/// Where in which file a tensor's data lie.
+pub(crate) struct Place<'a> {
+    pub location: &'a str,
+    pub start: u64,
+    /// Absent: to the end of the file.
+    pub length: Option<u64>,
+}
+
+impl<'a> Place<'a> {
+    pub fn of(proto: &'a TensorProto) -> Result<Self, String> {
         let entry = |key: &str| proto.external_data.iter().find(|entry| entry.key == key).map(|entry| &entry.value[..]);
         let number = |key: &str| match entry(key) {
             None => Ok(None),
-            Some(text) => text.parse::<usize>().map(Some).map_err(|_| format!("its {key} {text:?} is not a number")),
+            Some(text) => text.parse::<u64>().map(Some).map_err(|_| format!("its {key} {text:?} is not a number")),
         };
         let location = entry("location").ok_or("it does not tell which file it is in")?;
-        let file = self.external.get(location).ok_or_else(|| {
-            format!("its data is in the file {location:?}, which was not given; give it with the model")
-        })?;
-        let start = number("offset")?.unwrap_or(0);
-        let end = match number("length")? {
-            Some(length) => start.saturating_add(length),
-            None => file.len(),
-        };
-        match start <= end && end <= file.len() {
-            true => Ok(file.slice(start..end)),
-            false => Err(format!("its bytes {start}..{end} are outside of {location:?}, which has {}", file.len())),
+        Ok(Place { location, start: number("offset")?.unwrap_or(0), length: number("length")? })
+    }
+
+    /// Its first byte and how many they are, in a file of this many.
+    pub fn within(&self, size: u64) -> Result<(u64, u64), String> {
+        let end = self.length.map_or(size, |length| self.start.saturating_add(length));
+        match self.start <= end && end <= size {
+            true => Ok((self.start, end - self.start)),
+            false => {
+                Err(format!("its bytes {}..{end} are outside of {:?}, which has {size}", self.start, self.location))
+            }
         }
     }
 }
@@ -72,13 +107,15 @@ impl Weights<'_> {
 #[cfg(target_endian = "big")]
 compile_error!("weights are copied as they stand in the file, which is little-endian");
 
-fn from_raw(data_type: DataType, raw: &[u8], elements: usize) -> Result<Buffer, String> {
+fn from_buffer(data_type: DataType, floats: bool, mut buffer: Buffer, elements: usize) -> Result<Buffer, String> {
+    if floats && data_type != DataType::F32 {
+        return Err(format!("its data are floats, its elements {data_type}"));
+    }
     // `elements` leaves room for sixteen bytes each.
     let expected = elements * data_type.size();
-    if raw.len() != expected {
-        return Err(format!("{} bytes of data where its dimensions need {expected}", raw.len()));
+    if buffer.bytes() != expected {
+        return Err(format!("{} bytes of data where its dimensions need {expected}", buffer.bytes()));
     }
-    let mut buffer = Buffer::from_slice(raw);
     if data_type == DataType::Bool {
         buffer.slice_mut::<u8>().iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
     }

@@ -3,7 +3,10 @@
 mod allocation;
 mod conformance;
 mod device;
+mod flatness;
+mod functions;
 mod hostile;
+mod loading;
 mod models;
 mod operators;
 mod reference;

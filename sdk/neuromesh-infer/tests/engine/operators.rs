@@ -32,7 +32,7 @@ fn table() -> String {
     let _ = write!(
         text,
         "\nAbsent: {ABSENT};\nthe domains `ai.onnx.ml` and `ai.onnx.preview.training`; training modes that draw random numbers; \
-         functions that a model file\ndefines itself; the types double, bfloat16, 16-bit and unsigned 32- and 64-bit integers, 4-bit \
+         the types double, bfloat16, 16-bit and unsigned 32- and 64-bit integers, 4-bit \
          and 8-bit floats, strings, sparse tensors.\n"
     );
     text

@@ -75,6 +75,10 @@ impl Engine for LocalEngine {
     fn unload(&self, model: &Digest) {
         self.0.loaded().models.remove(model);
     }
+
+    fn memory(&self) -> Option<u64> {
+        Some(self.0.memory)
+    }
 }
 
 impl Shared {
@@ -99,8 +103,7 @@ impl Shared {
         let work = move || {
             let _slot = slot;
             let watch = Stopwatch::start();
-            let how = super::How { options: Default::default(), between: &mut |_| {} };
-            let (output, _) = prepared.run(job.input, plugins.as_deref(), &cancel, how)?;
+            let output = prepared.run(job.input, plugins.as_deref(), &cancel)?;
             Ok(JobDone { output, load, service: watch.elapsed() })
         };
         platform::blocking(work)

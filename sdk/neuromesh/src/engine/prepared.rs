@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use neuromesh_core::{DType, Digest, Payload, Pipeline, SparseBytes, Tensor, receipt::Exactness};
+use neuromesh_core::{DType, Digest, Payload, Pipeline, SparseBytes, Tensor};
 use neuromesh_infer::{
-    self as infer, LoadError, Model, RunError, RunOptions,
-    kernels::cpu::Numerics,
+    self as infer, LoadError, Model, RunError,
     text::{EmbedRun, Embedder},
 };
 
@@ -31,14 +30,6 @@ struct Plugin {
     component: Digest,
     bytes: Vec<u8>,
     files: BTreeMap<String, Arc<Vec<u8>>>,
-}
-
-/// How a run goes.
-pub struct How<'a> {
-    /// Which kernels, and who helps.
-    pub options: RunOptions,
-    /// Called before each operator, of each run where a plugin makes several; it may change who helps.
-    pub between: &'a mut (dyn FnMut(&mut infer::Run) + Send),
 }
 
 /// A run under way, one operator of the graph at a time.
@@ -82,29 +73,22 @@ impl Prepared {
         Ok(Self(kind))
     }
 
-    /// Runs to the end. After `cancel` no further operator is begun.
+    /// Runs to the end; ends soon after `cancel`.
     ///
     /// # Errors
     /// [`JobError`].
-    pub fn run(
-        &self,
-        input: Payload,
-        plugins: Option<&dyn PluginHost>,
-        cancel: &Cancel,
-        how: How<'_>,
-    ) -> Result<(Payload, Exactness), JobError> {
+    pub fn run(&self, input: Payload, plugins: Option<&dyn PluginHost>, cancel: &Cancel) -> Result<Payload, JobError> {
         if let (Kind::Plugin(plugin), Payload::Bytes(input)) = (&self.0, &input) {
             let host = plugins.ok_or_else(|| JobError::Plugin("this peer hosts no plugins".into()))?;
-            return plugin.run(host, input, cancel, how);
+            return plugin.run(host, input, cancel).map(Payload::Json);
         }
-        let mut run = self.start_with(input, how.options)?;
+        let mut run = self.start(input)?;
         loop {
-            (how.between)(run.run_mut());
             if cancel.is_cancelled() {
                 return Err(JobError::Cancelled);
             }
             if let Some(output) = run.step()? {
-                return Ok((output, run.exactness()));
+                return Ok(output);
             }
         }
     }
@@ -114,23 +98,14 @@ impl Prepared {
     /// # Errors
     /// [`JobError::InvalidInput`] when the input is not of the kind that the model takes.
     pub fn start(&self, input: Payload) -> Result<PreparedRun, JobError> {
-        self.start_with(input, RunOptions::default())
-    }
-
-    /// The same, with more to choose.
-    ///
-    /// # Errors
-    /// As [`Prepared::start`].
-    pub fn start_with(&self, input: Payload, options: RunOptions) -> Result<PreparedRun, JobError> {
         let wrong = |takes: &str| Err(JobError::InvalidInput(format!("this model takes {takes}")));
         match (&self.0, input) {
             (Kind::Tensors(model), Payload::Tensors(tensors)) => {
-                let run = model.start_with(to_engine(tensors)?, options).map_err(run_error)?;
+                let run = model.start(to_engine(tensors)?).map_err(run_error)?;
                 Ok(PreparedRun(Running::Tensors(run)))
             }
             (Kind::Embedding(embedder), Payload::Text(text)) => {
-                let run = embedder.start_with(&text, options);
-                let run = run.map_err(|error| JobError::InvalidInput(error.to_string()))?;
+                let run = embedder.start(&text).map_err(|error| JobError::InvalidInput(error.to_string()))?;
                 Ok(PreparedRun(Running::Embedding(run)))
             }
             (Kind::Tensors(_), _) => wrong("tensors"),
@@ -144,73 +119,30 @@ impl Prepared {
     /// # Errors
     /// [`JobError`].
     pub fn run_tensors(&self, inputs: Vec<Tensor>, cancel: &Cancel) -> Result<Vec<Tensor>, JobError> {
-        let how = How { options: RunOptions::default(), between: &mut |_| {} };
-        self.run_tensors_with(inputs, cancel, how).map(|(outputs, _)| outputs)
-    }
-
-    /// The same, with more to choose.
-    ///
-    /// # Errors
-    /// [`JobError`].
-    pub fn run_tensors_with(
-        &self,
-        inputs: Vec<Tensor>,
-        cancel: &Cancel,
-        mut how: How<'_>,
-    ) -> Result<(Vec<Tensor>, Exactness), JobError> {
         let graph = match &self.0 {
             Kind::Tensors(graph) => graph,
             Kind::Plugin(plugin) => &plugin.graph,
             Kind::Embedding(_) => return Err(JobError::InvalidInput("this model takes text".into())),
         };
-        let (outputs, numerics) = run_graph(graph, to_engine(inputs)?, cancel, &mut how)?;
-        Ok((from_engine(outputs)?, exactness(numerics)))
+        from_engine(run_graph(graph, to_engine(inputs)?, cancel)?)
     }
 }
 
 impl Plugin {
-    fn run(
-        &self,
-        host: &dyn PluginHost,
-        input: &SparseBytes,
-        cancel: &Cancel,
-        mut how: How<'_>,
-    ) -> Result<(Payload, Exactness), JobError> {
-        let mut all = Exactness::Exact;
-        let mut infer = |inputs| {
-            let done = run_graph(&self.graph, inputs, cancel, &mut how);
-            let (outputs, numerics) = done.map_err(|error| error.to_string())?;
-            if numerics == Numerics::Fast {
-                all = Exactness::Approximate;
-            }
-            Ok(outputs)
-        };
-        let answer = host.run(PluginCall {
+    fn run(&self, host: &dyn PluginHost, input: &SparseBytes, cancel: &Cancel) -> Result<String, JobError> {
+        let mut infer = |inputs| run_graph(&self.graph, inputs, cancel).map_err(|error| error.to_string());
+        host.run(PluginCall {
             component: self.component,
             bytes: &self.bytes,
             input,
             files: &self.files,
             infer: &mut infer,
             cancel,
-        })?;
-        Ok((Payload::Json(answer), all))
+        })
     }
 }
 
 impl PreparedRun {
-    /// What its numbers are.
-    pub fn exactness(&mut self) -> Exactness {
-        exactness(self.run_mut().numerics())
-    }
-
-    /// The run of the graph.
-    pub fn run_mut(&mut self) -> &mut infer::Run {
-        match &mut self.0 {
-            Running::Tensors(run) => run,
-            Running::Embedding(run) => run.run_mut(),
-        }
-    }
-
     /// One operator; the output once the last one is done.
     ///
     /// # Errors
@@ -235,34 +167,23 @@ fn embedding(vector: &[f32]) -> Payload {
     Payload::Tensors(vec![Tensor { name: EMBEDDING.into(), dtype: DType::F32, shape, data }])
 }
 
-fn exactness(numerics: Numerics) -> Exactness {
-    match numerics {
-        Numerics::Exact => Exactness::Exact,
-        Numerics::Fast => Exactness::Approximate,
-    }
-}
-
-fn run_graph(
-    model: &Arc<Model>,
-    inputs: NamedTensors,
-    cancel: &Cancel,
-    how: &mut How<'_>,
-) -> Result<(NamedTensors, Numerics), JobError> {
-    let mut run = model.start_with(inputs, how.options.clone()).map_err(run_error)?;
+fn run_graph(model: &Arc<Model>, inputs: NamedTensors, cancel: &Cancel) -> Result<NamedTensors, JobError> {
+    let mut run = model.start(inputs).map_err(run_error)?;
     loop {
-        (how.between)(&mut run);
         if cancel.is_cancelled() {
             return Err(JobError::Cancelled);
         }
         if let Some(outputs) = run.step().map_err(run_error)? {
-            return Ok((outputs, run.numerics()));
+            return Ok(outputs);
         }
     }
 }
 
 fn load_error(error: LoadError) -> JobError {
     match error {
-        LoadError::TooLarge { needed, limit } => JobError::TooLarge { needed, limit },
+        LoadError::TooLarge { needed, limit } | LoadError::ResultTooLarge { needed, limit, .. } => {
+            JobError::TooLarge { needed, limit }
+        }
         error => JobError::InvalidModel(error.to_string()),
     }
 }

@@ -1,7 +1,9 @@
 use neuromesh::{ErrorKind, Event, Payload, Tier, platform};
 use serde_json::json;
 
-use crate::peers::{Stores, add_model, bytes, join, request, square, until, until_event, until_holds, vector};
+use crate::peers::{
+    Stores, add_model, add_model_of, bytes, join, request, square, until, until_event, until_holds, vector,
+};
 
 const DOUBLE: &[u8] = include_bytes!("fixtures/double.onnx");
 const SLOW: &[u8] = include_bytes!("fixtures/slow.onnx");
@@ -103,6 +105,23 @@ async fn a_dropped_run_is_cancelled_on_the_other_side() {
     let answer = device.run(request("double", vector(&[1.0]), json!({"tier": "edge"}))).await.unwrap();
     assert_eq!(floats(&answer.output), [2.0]);
     assert!(watch.elapsed().as_secs() < 30, "the thread was not freed");
+    device.close().await;
+    edge.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_beyond_the_memory_of_a_peer_is_not_even_fetched() {
+    let (edge_stores, own_stores) = (Stores::default(), Stores::default());
+    let edge = join(Tier::Edge, 20, &[], &edge_stores).await;
+    add_model_of(&edge, &edge_stores, "huge", DOUBLE, 3_000_000_000).await;
+    let device = join(Tier::Device, 21, &[&edge], &own_stores).await;
+    until_holds(&device, "huge", edge.id()).await;
+    let error = device.fetch_model("huge").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ModelInvalid, "{error}");
+    assert!(error.to_string().contains("3000000000 bytes"), "{error}");
+    let error = device.run(request("huge", vector(&[1.0]), json!({"privacy": "device"}))).await.unwrap_err();
+    assert!(error.to_string().contains("3000000000 bytes"), "{error}");
+    assert!(own_stores.blobs.list().await.unwrap().is_empty(), "nothing was fetched");
     device.close().await;
     edge.close().await;
 }

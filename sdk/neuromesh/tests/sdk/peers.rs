@@ -43,6 +43,11 @@ pub async fn join(tier: Tier, key: u8, dial: &[&Mesh], stores: &Stores) -> Mesh 
 
 /// Adds an ONNX file as a model with the pipeline `tensors`.
 pub async fn add_model(mesh: &Mesh, stores: &Stores, name: &str, onnx: &[u8]) {
+    add_model_of(mesh, stores, name, onnx, 1 << 20).await;
+}
+
+/// The same, with the bytes of memory that its manifest asks for.
+pub async fn add_model_of(mesh: &Mesh, stores: &Stores, name: &str, onnx: &[u8], memory: u64) {
     let digest = neuromesh::Digest::of(onnx);
     let mut writer = stores.blobs.write(&digest, onnx.len() as u64).await.unwrap();
     writer.append(onnx.to_vec()).await.unwrap();
@@ -52,7 +57,7 @@ pub async fn add_model(mesh: &Mesh, stores: &Stores, name: &str, onnx: &[u8]) {
         name: name.into(),
         pipeline: Pipeline::Tensors,
         files: vec![ModelFile { role: "graph".into(), digest, size: onnx.len() as u64 }],
-        memory: 1 << 20,
+        memory,
         license: "MIT".into(),
     };
     mesh.add_model(&manifest.to_json()).await.unwrap();
