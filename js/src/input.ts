@@ -140,7 +140,7 @@ export function tensorData({ name, dtype, data }: WireTensor): TensorData {
 export function normalizeOptions(options: RunOptions): Record<string, string | number> {
   if (typeof options !== "object" || options === null) throw invalid("options must be an object");
   const wire: Record<string, string | number> = {};
-  const known = new Set(["tier", "prefer", "deadline", "privacy", "signal"]);
+  const known = new Set(["tier", "prefer", "deadline", "privacy", "numerics", "signal"]);
   for (const key of Object.keys(options)) {
     if (!known.has(key)) throw invalid(`unknown option ${JSON.stringify(key)}; known are ${[...known].join(", ")}`);
   }
@@ -150,7 +150,7 @@ export function normalizeOptions(options: RunOptions): Record<string, string | n
     if (!TIERS.includes(tier)) throw invalid(`${key} must be one of ${TIERS.join(", ")}; got ${JSON.stringify(tier)}`);
     wire[key] = tier;
   }
-  const { deadline, privacy, signal } = options;
+  const { deadline, privacy, numerics, signal } = options;
   if (deadline !== undefined) {
     if (!Number.isFinite(deadline) || deadline <= 0) throw invalid("deadline must be a number of milliseconds above 0");
     wire.deadlineMs = Math.ceil(deadline);
@@ -158,6 +158,10 @@ export function normalizeOptions(options: RunOptions): Record<string, string | n
   if (privacy !== undefined) {
     if (privacy !== "any" && privacy !== "device") throw invalid('privacy must be "any" or "device"');
     wire.privacy = privacy;
+  }
+  if (numerics !== undefined) {
+    if (numerics !== "exact" && numerics !== "fast") throw invalid('numerics must be "exact" or "fast"');
+    wire.numerics = numerics;
   }
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid("signal must be an AbortSignal");
   return wire;

@@ -45,6 +45,11 @@ export interface RunOptions {
   deadline?: number;
   /** `"device"`: the input never leaves this tab. */
   privacy?: "any" | "device";
+  /**
+   * `"exact"`, the default: the same bits on every peer, so that the answer can be checked by running it again. `"fast"`: the
+   * last bits may differ, if that is faster; `answer.receipt.exactness` tells what it was.
+   */
+  numerics?: "exact" | "fast";
   /** Cancels the run, wherever it is. */
   signal?: AbortSignal;
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use neuromesh::{Multiaddr, Tier};
+use neuromesh::{Multiaddr, Tier, engine::MAX_THREADS};
 use serde::{Deserialize, Deserializer, de};
 
 /// The name of folders and files below the user's own.
@@ -64,9 +64,9 @@ pub struct NodeArgs {
     /// Folder with the page to serve; without it a plain page that tells of the node
     #[arg(long, env = "NEUROMESH_WEB", value_name = "DIR")]
     pub web: Option<PathBuf>,
-    /// Models that run at once [default: one per processor]
-    #[arg(long, env = "NEUROMESH_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
+    /// Threads that run models, 1 to 256: so many runs at once, or fewer that share them [default: one per processor]
+    #[arg(long, env = "NEUROMESH_THREADS", value_name = "N")]
+    pub threads: Option<Threads>,
     /// Do not relay between peers that cannot reach each other
     #[arg(long, env = "NEUROMESH_NO_RELAY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub no_relay: Option<bool>,
@@ -88,7 +88,7 @@ struct File {
     external: Option<Vec<Multiaddr>>,
     tier: Option<NodeTier>,
     web: Option<PathBuf>,
-    threads: Option<u16>,
+    threads: Option<Threads>,
     no_relay: Option<bool>,
     max_memory: Option<ByteSize>,
 }
@@ -121,7 +121,7 @@ pub struct NodeConfig {
     pub tier: Tier,
     /// Folder of the page.
     pub web: Option<PathBuf>,
-    /// Models that run at once.
+    /// Threads that run models, at most [`MAX_THREADS`].
     pub threads: usize,
     /// Whether to relay for others.
     pub relay: bool,
@@ -171,7 +171,7 @@ impl Config {
         let several = |flags: &[Multiaddr], file: Option<Vec<Multiaddr>>| {
             if flags.is_empty() { file } else { Some(flags.to_vec()) }
         };
-        let threads = node.threads.or(file.threads).map(usize::from);
+        let threads = node.threads.or(file.threads).map(|Threads(threads)| threads);
         Ok(Self {
             data: data.ok_or(ConfigError::NoData)?,
             log_level: global.log_level.clone().or(file.log_level),
@@ -185,7 +185,7 @@ impl Config {
                 external: several(&node.external, file.external).unwrap_or_default(),
                 tier: node.tier.or(file.tier).unwrap_or_default().into(),
                 web: node.web.clone().or(file.web),
-                threads: threads.filter(|threads| *threads > 0).unwrap_or_else(processors),
+                threads: threads.unwrap_or_else(processors),
                 relay: !node.no_relay.or(file.no_relay).unwrap_or(false),
                 max_memory: node.max_memory.or(file.max_memory).unwrap_or(MAX_MEMORY).0,
             },
@@ -205,8 +205,9 @@ impl File {
     }
 }
 
+/// Those that this process may use: the scheduler's mask and, on Linux, the quota of its control group count.
 fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)
 }
 
 /// The XDG base directory specification: a relative or empty value counts as not set.
@@ -244,6 +245,32 @@ impl From<NodeTier> for Tier {
             NodeTier::Edge => Self::Edge,
             NodeTier::Cloud => Self::Cloud,
         }
+    }
+}
+
+/// A number of threads, 1 to [`MAX_THREADS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "usize")]
+pub struct Threads(usize);
+
+/// A number is no number of threads.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a number of threads, 1 to {MAX_THREADS}")]
+pub struct ThreadsError;
+
+impl TryFrom<usize> for Threads {
+    type Error = ThreadsError;
+
+    fn try_from(threads: usize) -> Result<Self, ThreadsError> {
+        if (1..=MAX_THREADS).contains(&threads) { Ok(Self(threads)) } else { Err(ThreadsError) }
+    }
+}
+
+impl FromStr for Threads {
+    type Err = ThreadsError;
+
+    fn from_str(text: &str) -> Result<Self, ThreadsError> {
+        text.parse::<usize>().map_err(|_| ThreadsError)?.try_into()
     }
 }
 

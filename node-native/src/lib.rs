@@ -18,6 +18,7 @@ pub mod data;
 pub mod http;
 pub mod identity;
 pub mod logs;
+mod machine;
 pub mod models;
 pub mod node;
 pub mod plugins;

@@ -19,6 +19,7 @@ use crate::{
     data::{DataDir, DataError, Stores},
     http::{self, Api, Listener, ServeError},
     identity::{Identity, IdentityError},
+    machine,
     plugins::{PluginError, PluginLimits, PluginSandbox},
 };
 
@@ -78,7 +79,7 @@ impl Node {
             return Err(StartError::Running(data.path().to_owned()));
         }
         let identity = Identity::open(data)?;
-        let api = Arc::new(Api::new(config.tier));
+        let api = Arc::new(Api::new(config.tier, config.threads));
         let (stop, stopped) = watch::channel(false);
         let public = Listener::bind(config.http).await?;
         let control = Listener::bind(([127, 0, 0, 1], 0).into()).await?;
@@ -155,6 +156,7 @@ pub async fn join(data: &DataDir, identity: &Identity, config: &NodeConfig) -> R
     let sandbox = PluginSandbox::new(PluginLimits::default())?;
     let limits = LocalEngineConfig { threads: config.threads, memory: config.max_memory };
     let engine = LocalEngine::new(stores.blobs.clone(), Some(Arc::new(sandbox)), &limits);
+    let engine = engine.remembering(stores.docs.clone(), &machine::name(config.threads)).await;
     let parts = Parts { engine: Arc::new(engine), blobs: stores.blobs.clone(), docs: stores.docs.clone() };
     let mesh_config = MeshConfig {
         listen: config.listen.clone(),

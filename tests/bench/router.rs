@@ -6,7 +6,7 @@ use std::{
 };
 
 use neuromesh_core::{
-    Digest, Options, PeerId, Tier, Timestamp,
+    Digest, Options, PeerId, ShapeClass, Tier, Timestamp,
     router::{Candidate, Observation, Query, Router, Source, Tuning},
 };
 
@@ -29,6 +29,7 @@ fn main() {
         model,
         model_bytes: 90_000_000,
         input_bytes: 1000,
+        class: ShapeClass::of_size(1000),
         options: &options,
         remaining: Duration::from_secs(30),
         explore: true,
@@ -65,10 +66,12 @@ fn observation(peer: PeerId, model: Digest) -> Observation {
     Observation {
         peer,
         model,
+        class: ShapeClass::of_size(1000),
         elapsed: Duration::from_millis(30),
         load: Duration::ZERO,
         queue: Duration::ZERO,
         service: Duration::from_millis(20),
+        expected: None,
         shipped: 1000,
         output_bytes: 1500,
         source: Source::Loaded,

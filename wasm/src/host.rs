@@ -10,6 +10,7 @@ use std::{
 use js_sys::{Array, Uint8Array};
 use neuromesh::{
     Digest,
+    core::receipt::Exactness,
     engine::{Cancel, Engine, Job, JobDone, JobError},
     platform::BoxFuture,
     storage::{BlobStore, BlobWriter, StorageError},
@@ -27,7 +28,14 @@ extern "C" {
     pub type Host;
 
     #[wasm_bindgen(method, structural, catch)]
-    async fn execute(this: &Host, job: u32, digest: &str, manifest: &str, input: JsValue) -> Result<JsValue, JsValue>;
+    async fn execute(
+        this: &Host,
+        job: u32,
+        digest: &str,
+        manifest: &str,
+        input: JsValue,
+        numerics: &str,
+    ) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, structural)]
     fn cancel(this: &Host, job: u32);
     #[wasm_bindgen(method, structural, catch, js_name = blobSize)]
@@ -71,7 +79,8 @@ impl Engine for HostEngine {
         Box::pin(async move {
             let manifest = String::from_utf8(job.manifest.to_json()).expect("JSON is UTF-8");
             let digest = job.model.to_string();
-            let execute = host.execute(number, &digest, &manifest, payload_to_js(&job.input));
+            let input = payload_to_js(&job.input);
+            let execute = host.execute(number, &digest, &manifest, input, job.numerics.as_str());
             let result = {
                 let (mut execute, mut cancelled) = (std::pin::pin!(execute), std::pin::pin!(cancel.cancelled()));
                 match futures::future::select(execute.as_mut(), cancelled.as_mut()).await {
@@ -87,7 +96,8 @@ impl Engine for HostEngine {
             let output = get(&done, "output").and_then(|output| payload_from_js(&output));
             let output = output.map_err(|error| job_error(&error))?;
             remember(&loaded, &done, job.model);
-            Ok(JobDone { output, load: millis("loadMs"), service: millis("serviceMs") })
+            let exactness = exactness(&done).map_err(|error| job_error(&error))?;
+            Ok(JobDone { output, load: millis("loadMs"), service: millis("serviceMs"), expected: None, exactness })
         })
     }
 
@@ -102,6 +112,14 @@ impl Engine for HostEngine {
     fn memory(&self) -> Option<u64> {
         self.host.memory().as_f64().filter(|bytes| *bytes > 0.0).map(|bytes| bytes as u64)
     }
+}
+
+/// Exact, unless the Worker says that it is not.
+fn exactness(done: &JsValue) -> Result<Exactness, JsValue> {
+    Ok(match get(done, "exactness")?.as_string().as_deref() {
+        None | Some("exact") => Exactness::Exact,
+        _ => Exactness::Approximate,
+    })
 }
 
 fn number_or_zero(object: &JsValue, key: &str) -> Duration {

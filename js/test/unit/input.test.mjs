@@ -99,12 +99,13 @@ for (const [why, input] of Object.entries({
 
 test("options keep what is given and nothing else", () => {
   const { signal } = new AbortController();
-  assert.deepEqual(normalizeOptions({ tier: "edge", deadline: 10.2, privacy: "device", signal }), {
+  assert.deepEqual(normalizeOptions({ tier: "edge", deadline: 10.2, privacy: "device", numerics: "fast", signal }), {
     tier: "edge",
     deadlineMs: 11,
     privacy: "device",
+    numerics: "fast",
   });
   assert.deepEqual(normalizeOptions({ prefer: undefined }), {});
-  const wrong = [{ tier: "moon" }, { prefer: 1 }, { deadline: 0 }, { deadline: NaN }, { privacy: "none" }, { signal: {} }, { teir: "edge" }, null];
+  const wrong = [{ tier: "moon" }, { prefer: 1 }, { deadline: 0 }, { deadline: NaN }, { privacy: "none" }, { numerics: "quick" }, { signal: {} }, { teir: "edge" }, null];
   for (const options of wrong) assert.throws(() => normalizeOptions(options), invalid);
 });

@@ -12,8 +12,24 @@ pub(super) async fn execute(context: &Context, node: &NodeUrl) -> Result<(), Fai
         return Err(Failure::new("NoNode", text));
     };
     let answer = client.get("/v1/peers").await?;
-    context.out.print(&answer, || table(&answer));
+    // Only the owner's own node tells more of itself.
+    let own = if node.node.is_none() { client.get("/v1/status").await.ok() } else { None };
+    context.out.print(&answer, || match &own {
+        Some(own) => format!("{}\n{}", this_node(own), table(&answer)),
+        None => table(&answer),
+    });
     Ok(())
+}
+
+fn this_node(own: &Value) -> String {
+    let text = |key: &str| own[key].as_str().unwrap_or("-").to_owned();
+    let threads = own["threads"].as_u64().unwrap_or(1);
+    format!(
+        "this node: {}, {}, {threads} {}",
+        text("peerId"),
+        text("tier"),
+        if threads == 1 { "thread" } else { "threads" }
+    )
 }
 
 fn table(answer: &Value) -> String {

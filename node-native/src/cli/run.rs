@@ -10,7 +10,9 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::Args;
-use neuromesh::{Mesh, Multiaddr, Options, Payload, Privacy, Request, SparseBytes, Tier, core::payload::Part};
+use neuromesh::{
+    Mesh, Multiaddr, Numerics, Options, Payload, Privacy, Request, SparseBytes, Tier, core::payload::Part,
+};
 use serde_json::Value;
 
 use super::{Context, Failure, NodeUrl};
@@ -48,6 +50,9 @@ pub(super) struct RunArgs {
     /// Give up after this many milliseconds [default: 30000]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=300_000))]
     deadline: Option<u64>,
+    /// exact: the same bits on every machine; fast: the last ones may differ, if that is faster
+    #[arg(long, value_name = "KIND", default_value_t)]
+    numerics: Numerics,
     /// Never let the input leave the peer that is asked
     #[arg(long)]
     private: bool,
@@ -79,6 +84,7 @@ pub(super) async fn execute(context: &Context, args: RunArgs) -> Result<(), Fail
         prefer: args.prefer,
         deadline: args.deadline.map(Duration::from_millis),
         privacy: if args.private { Privacy::Device } else { Privacy::Any },
+        numerics: args.numerics,
     };
     let answer = match args.node.client(&context.data).await? {
         Some(client) => {
@@ -195,10 +201,11 @@ fn text(answer: &Value) -> String {
     };
     let route = &answer["route"];
     lines.push(format!(
-        "({} {}, {} ms: {})",
+        "({} {}, {} ms, {}: {})",
         route["tier"].as_str().unwrap_or("-"),
         route["peer"].as_str().unwrap_or("-"),
         route["elapsedMs"],
+        answer["receipt"]["exactness"].as_str().unwrap_or("-"),
         route["reason"].as_str().unwrap_or("-"),
     ));
     lines.join("\n")

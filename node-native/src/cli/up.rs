@@ -20,12 +20,14 @@ pub(super) async fn execute(context: &Context) -> Result<(), Failure> {
     let addresses: Vec<_> = started.addresses().await.iter().map(ToString::to_string).collect();
     let ready = json!({
         "event": "ready", "http": started.url(), "peerId": started.id(), "addresses": addresses,
+        "threads": context.config.node.threads,
     });
     context.out.print(&ready, || {
         let mut lines = vec![
             format!("Neuromesh {}, tier {}", env!("CARGO_PKG_VERSION"), context.config.node.tier),
             format!("  peer id   {}", started.id()),
             format!("  page      {}/", started.url()),
+            format!("  threads   {}", context.config.node.threads),
         ];
         lines.extend(addresses.iter().map(|address| format!("  listens   {address}")));
         lines.push(format!("  data      {}", context.data.path().display()));

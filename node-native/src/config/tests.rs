@@ -38,7 +38,7 @@ fn defaults_are_valid_and_keep_http_on_this_machine() {
     let config = resolve("", NodeArgs::default()).expect("valid");
     assert_eq!(config.node.listen.len(), 3);
     assert!(config.node.http.ip().is_loopback());
-    assert!(config.node.relay && config.node.threads > 0);
+    assert!(config.node.relay && (1..=256).contains(&config.node.threads));
     assert_eq!(config.log_level, None);
 }
 
@@ -50,6 +50,8 @@ fn mistakes_in_the_file_are_named() {
         ("listen = ['nowhere']", "listen"),
         ("max-memory = '2 apples'", "MiB"),
         ("max-memory = 0", "MiB"),
+        ("threads = 0", "1 to 256"),
+        ("threads = 257", "1 to 256"),
         ("http = 8080", "http"),
         ("[[", "neuromesh.toml"),
     ] {

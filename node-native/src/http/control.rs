@@ -39,7 +39,8 @@ pub(super) async fn authorize(token: Arc<str>, request: Request, next: Next) -> 
 /// Who this is.
 pub(super) async fn status(State(api): State<Arc<Api>>) -> Result<Json<Value>, ApiError> {
     let mesh = api.mesh()?;
-    Ok(Json(json!({"peerId": mesh.id(), "tier": api.tier, "addresses": mesh.addresses().await?})))
+    let addresses = mesh.addresses().await?;
+    Ok(Json(json!({"peerId": mesh.id(), "tier": api.tier, "threads": api.threads, "addresses": addresses})))
 }
 
 /// Whether the store has a file.

@@ -31,6 +31,8 @@ pub enum Phase {
 pub struct Api {
     /// Where the node stands.
     pub tier: Tier,
+    /// Threads that run models.
+    pub threads: usize,
     pub(super) runs: Semaphore,
     pub(super) bodies: Semaphore,
     mesh: OnceLock<(Mesh, Stores)>,
@@ -39,9 +41,10 @@ pub struct Api {
 
 impl Api {
     /// A node that is starting.
-    pub fn new(tier: Tier) -> Self {
+    pub fn new(tier: Tier, threads: usize) -> Self {
         Self {
             tier,
+            threads,
             runs: Semaphore::new(MAX_RUNS),
             bodies: Semaphore::new(MAX_LARGE_BODIES),
             mesh: OnceLock::new(),

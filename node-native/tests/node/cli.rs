@@ -39,6 +39,8 @@ fn mistakes_are_told_and_fail() {
         &["up", "--listen", "nowhere"],
         &["up", "--tier", "device"],
         &["up", "--threads", "0"],
+        &["up", "--threads", "257"],
+        &["run", "m", "--input", "a", "--numerics", "quick"],
         &["up", "--max-memory", "much"],
         &["run", "m", "--input", "a", "--deadline", "0"],
         &["inspect", "m", "--input", "x=1xtwo"],
@@ -184,6 +186,42 @@ fn one_data_folder_has_one_node_and_a_killed_one_is_no_obstacle() {
     let (answer, ok) = json_of(neuromesh(folder.path()).args(["models", "list"]));
     assert!(ok, "{answer}");
     assert_eq!(Node::start_on(folder.path(), &[]).get("/readyz").status, 200);
+}
+
+#[test]
+fn the_threads_in_use_are_shown() {
+    let node = Node::start(&["--threads", "3"]);
+    assert_eq!(node.ready["threads"], 3);
+    let text = node.command().arg("peers").output().expect("it runs");
+    assert!(String::from_utf8_lossy(&text.stdout).contains("3 threads"), "{text:?}");
+    drop(node);
+    let node = Node::start(&[]);
+    assert_eq!(node.ready["threads"], std::thread::available_parallelism().map_or(1, usize::from).min(256));
+}
+
+#[test]
+fn numerics_are_the_callers_choice() {
+    let node = Node::start(&[]);
+    node.add(&doubling_file(&node.data));
+    let input = node.data.join("input.json");
+    fs::write(&input, crate::fixture::double(&[1.5])["input"].to_string()).expect("written");
+    for (how, allowed) in [
+        (&[][..], &["exact"][..]),
+        (&["--numerics", "exact"], &["exact"]),
+        (&["--numerics", "fast"], &["exact", "approximate"]),
+    ] {
+        let mut command = node.command();
+        let (answer, ok) = json_of(command.args(["run", "doubling", "--input-json"]).arg(&input).args(how));
+        let exactness = answer["receipt"]["exactness"].as_str().unwrap_or("-");
+        assert!(ok && allowed.contains(&exactness), "{how:?}: {answer}");
+        assert_eq!(crate::fixture::numbers(&answer), [3.0]);
+    }
+    for (numerics, taken) in [("exact", true), ("fast", true), ("quick", false)] {
+        let mut body = crate::fixture::double(&[2.0]);
+        body["options"] = serde_json::json!({"numerics": numerics});
+        let reply = node.run(&body);
+        assert_eq!((reply.status == 200, (400..500).contains(&reply.status)), (taken, !taken), "{}", reply.head);
+    }
 }
 
 #[test]

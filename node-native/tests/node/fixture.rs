@@ -42,6 +42,8 @@ pub struct Node {
     pub url: String,
     pub id: String,
     pub addresses: Vec<String>,
+    /// What it printed when it was ready.
+    pub ready: Value,
     lines: BufReader<std::process::ChildStdout>,
     folder: Option<TempDir>,
 }
@@ -71,12 +73,14 @@ impl Node {
         assert_eq!(ready["event"], "ready", "{ready}");
         let text = |key: &str| ready[key].as_str().expect("text").to_owned();
         let addresses = ready["addresses"].as_array().expect("a list");
+        let addresses = addresses.iter().map(|address| address.as_str().expect("text").to_owned()).collect();
         Self {
             child,
             data: data.to_owned(),
             url: text("http"),
             id: text("peerId"),
-            addresses: addresses.iter().map(|address| address.as_str().expect("text").to_owned()).collect(),
+            addresses,
+            ready,
             lines,
             folder: None,
         }

@@ -133,7 +133,8 @@ fn the_control_port_is_shut_without_its_token() {
         }
     }
     let allowed = [("authorization", &*right)];
-    assert_eq!(request(control, "GET", "/v1/status", &allowed, b"").json()["peerId"], *node.id);
+    let status = request(control, "GET", "/v1/status", &allowed, b"").json();
+    assert_eq!((&status["peerId"], &status["threads"]), (&json!(node.id), &node.ready["threads"]));
     let put = |digest: &str, body: &[u8]| request(control, "PUT", &format!("/v1/blobs/{digest}"), &allowed, body);
     let digest = neuromesh::Digest::of(b"hello").to_string();
     assert_eq!(put("xyz", b"hello").status, 400);

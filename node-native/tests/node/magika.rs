@@ -125,18 +125,23 @@ fn bad_plugins_are_contained_and_reported_while_others_go_on() {
     assert_eq!(node.run(&question(&python)).json()["output"]["json"]["label"], "python");
 }
 
-/// Sends a question about nothing to `model` and leaves it there; the caller reads the answer, or hangs up.
+/// Asks `model` about nothing.
 fn ask(node: &Node, model: &str) -> TcpStream {
     let mut body = question(b"x");
     body["model"] = model.into();
-    let body = body.to_string();
+    send(node, &body)
+}
+
+/// Sends a request and leaves it there once it runs; the caller reads the answer, or hangs up.
+fn send(node: &Node, body: &Value) -> TcpStream {
+    let (model, body) = (&body["model"], body.to_string());
     let head =
         "POST /v1/run HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ";
     let mut stream = TcpStream::connect(authority(&node.url)).expect("it listens");
     stream.write_all(format!("{head}{}\r\n\r\n{body}", body.len()).as_bytes()).expect("sent");
     node.until("/v1/models", |answer| {
         let models = answer["models"].as_array().expect("a list");
-        models.iter().any(|info| info["name"] == model && info["loaded"] == true)
+        models.iter().any(|info| info["name"] == *model && info["loaded"] == true)
     });
     stream
 }
@@ -187,6 +192,30 @@ fn a_request_under_way_is_answered_before_the_end() {
     assert!(text.contains("200 OK") && text.contains("\"json\":[]"), "{text}");
     assert_eq!(node.ended().0, Some(0));
     drop(kept);
+}
+
+/// A client that goes away ends a run of the engine before its next operator; also when it had all threads for itself.
+#[test]
+fn going_away_stops_the_engine() {
+    const SLOW: &[u8] = include_bytes!("../../../sdk/neuromesh/tests/sdk/fixtures/slow.onnx");
+    for threads in ["1", "2"] {
+        let node = Node::start(&["--threads", threads]);
+        node.add(&doubling_file(&node.data));
+        let file = node.data.join("slow.onnx");
+        fs::write(&file, SLOW).expect("written");
+        node.add(&file);
+        // Alone this would take minutes.
+        let data = vec![0; 1400 * 1400 * 4];
+        let tensor =
+            json!({"name": "x", "dtype": "f32", "shape": [1400, 1400], "dataBase64": BASE64_STANDARD.encode(data)});
+        let options = json!({"deadlineMs": 300_000});
+        let asking = send(&node, &json!({"model": "slow", "input": {"tensors": [tensor]}, "options": options}));
+        drop(asking);
+        let began = Instant::now();
+        assert_eq!(numbers(&node.run(&double(&[1.0])).json()), [2.0]);
+        let took = began.elapsed();
+        assert!(took.as_secs_f64() < 30.0, "the threads were taken for {took:?}");
+    }
 }
 
 /// Hanging up cancels the run and frees its place.

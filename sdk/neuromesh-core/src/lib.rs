@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod choice;
 pub mod dialer;
 pub mod ids;
 pub mod mesh;
@@ -34,7 +35,7 @@ pub mod wire;
 pub use ids::{Digest, ExchangeId, PeerId, RequestId, TaskId};
 pub use mesh::Mesh;
 pub use model::{Manifest, Pipeline};
-pub use payload::{DType, Payload, SparseBytes, Tensor};
+pub use payload::{DType, Payload, ShapeClass, SparseBytes, Tensor};
 pub use receipt::Receipt;
-pub use request::{Answer, Options, Privacy, Request, Tier};
+pub use request::{Answer, Numerics, Options, Privacy, Request, Tier};
 pub use time::Timestamp;

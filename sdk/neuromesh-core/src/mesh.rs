@@ -23,7 +23,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    Digest, ExchangeId, PeerId, RequestId, TaskId, Timestamp,
+    Digest, ExchangeId, Numerics, PeerId, RequestId, TaskId, Timestamp,
     presence::{self, Presence, Profile},
     router::Router,
 };
@@ -258,12 +258,12 @@ impl Mesh {
         self.tasks.len() < limits.tasks && (taken == 0 || taken + bytes <= limits.task_bytes)
     }
 
-    fn start_task(&mut self, owner: Owner, model: Digest, input: crate::Payload) -> TaskId {
+    fn start_task(&mut self, owner: Owner, model: Digest, numerics: Numerics, input: crate::Payload) -> TaskId {
         let task = TaskId(self.next_task);
         self.next_task += 1;
         self.tasks.insert(task, Task { owner, bytes: input.size() });
         self.profile_stale = true;
-        self.outputs.push_back(Output::Infer { task, model, input });
+        self.outputs.push_back(Output::Infer { task, model, numerics, input });
         task
     }
 

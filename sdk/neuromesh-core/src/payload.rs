@@ -4,8 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, ids::DigestWriter};
 
+mod class;
 #[cfg(test)]
 mod tests;
+
+pub use class::ShapeClass;
 
 /// The most bytes that one payload may carry.
 pub const MAX_PAYLOAD_BYTES: usize = 16 << 20;

@@ -33,7 +33,7 @@ mod record;
 mod tests;
 
 use frame::{Frame, Seen};
-pub use profile::{MAX_ADDRESSES, MAX_OFFERS, Offer, Profile};
+pub use profile::{MAX_ADDRESSES, MAX_OFFERS, MAX_TIMES, Offer, Profile};
 pub use record::{MAX_KEY_BYTES, MAX_KEYS, MAX_RECORD_BYTES, MAX_VALUE_BYTES, Record, RecordError, Version};
 
 /// The most nodes remembered, this one included.

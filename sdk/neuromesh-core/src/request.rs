@@ -68,6 +68,51 @@ pub enum Privacy {
     Device,
 }
 
+/// What a caller gives up for speed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Numerics {
+    /// The same bits in every tier: the answer can be checked by running it again.
+    #[default]
+    Exact,
+    /// The last bits may differ between machines, if that is faster. An exact answer will do as well.
+    Fast,
+}
+
+impl Numerics {
+    /// The lower-case name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Fast => "fast",
+        }
+    }
+
+    fn is_exact(&self) -> bool {
+        *self == Self::Exact
+    }
+}
+
+impl fmt::Display for Numerics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text names no numerics.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown numerics {0:?}: expected exact or fast")]
+pub struct NumericsError(String);
+
+impl FromStr for Numerics {
+    type Err = NumericsError;
+
+    fn from_str(text: &str) -> Result<Self, NumericsError> {
+        let named = [Self::Exact, Self::Fast].into_iter().find(|numerics| numerics.as_str() == text);
+        named.ok_or_else(|| NumericsError(text.chars().take(40).collect()))
+    }
+}
+
 /// What the caller wants of the router.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -81,6 +126,9 @@ pub struct Options {
     pub deadline: Option<Duration>,
     /// How far the input may travel.
     pub privacy: Privacy,
+    /// Whether the answer must be exact. Not written where it must: an older peer refuses options that it does not know.
+    #[serde(skip_serializing_if = "Numerics::is_exact")]
+    pub numerics: Numerics,
 }
 
 /// A model run that somebody asks for.

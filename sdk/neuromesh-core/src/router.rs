@@ -2,6 +2,8 @@
 //!
 //! A prediction is the sum of the round trip, shipping the bytes, waiting behind other work, fetching and loading the
 //! model, and running it. Every term starts from a prior and is replaced by what was measured here ([`Router::observe`]).
+//! Running it is learned for each class of input sizes; between known classes the time is interpolated, beyond the largest it
+//! grows with the size, and below the smallest it stays.
 //! Two rules stand beside "the least": the last choice is kept until another one is better by a margin, so that noise
 //! does not make requests (and their warm models) wander, and now and then a candidate that was never measured is tried
 //! when its prior is not hopeless.
@@ -11,13 +13,14 @@ use std::{cmp::Ordering, collections::BTreeMap, time::Duration};
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Digest, Options, PeerId, Privacy, Tier, Timestamp, request::Estimate};
+use crate::{Digest, Options, PeerId, Privacy, ShapeClass, Tier, Timestamp, request::Estimate};
 
 mod learned;
 mod reason;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use learned::at_class;
 use learned::{Learned, Link};
 
 /// The most (model, peer) pairs whose times are remembered; the longest unused one goes first.
@@ -98,7 +101,7 @@ pub struct Candidate {
     pub slots: u32,
     /// Runs that it has taken and not finished.
     pub queue: u32,
-    /// Time in its engine, as it says itself.
+    /// Time in its engine for an input like this one, as it says itself.
     pub advertised: Option<Duration>,
     /// Why this request may not go there, when the caller of the router knows one: it was tried already, it is busy.
     pub ruled_out: Option<String>,
@@ -113,6 +116,8 @@ pub struct Query<'a> {
     pub model_bytes: u64,
     /// Bytes of the input.
     pub input_bytes: u64,
+    /// How large it is for the model.
+    pub class: ShapeClass,
     /// What the caller wants.
     pub options: &'a Options,
     /// Time left until the deadline.
@@ -147,6 +152,8 @@ pub struct Observation {
     pub peer: PeerId,
     /// Which model.
     pub model: Digest,
+    /// On an input of which size.
+    pub class: ShapeClass,
     /// From sending the request to having the answer.
     pub elapsed: Duration,
     /// Fetching and loading the model.
@@ -155,6 +162,8 @@ pub struct Observation {
     pub queue: Duration,
     /// Time in the engine.
     pub service: Duration,
+    /// What the engine expects of the next such run, where it knows better than this one shows.
+    pub expected: Option<Duration>,
     /// Bytes sent and received; zero for this peer itself.
     pub shipped: u64,
     /// Bytes of the output.
@@ -176,7 +185,10 @@ pub struct Router {
 
 #[derive(Debug, Default)]
 struct Runs {
+    /// Whatever the input; at least as new as any class.
     service: Learned,
+    /// There are 65 classes at most.
+    classes: BTreeMap<ShapeClass, Learned>,
     load: Learned,
     output: Learned,
 }
@@ -189,6 +201,23 @@ struct Ranked<'a> {
     measured: bool,
     /// Lower classes first, whatever they take: sound before failing, in time before late, preferred before others.
     class: (bool, bool, bool),
+}
+
+impl Runs {
+    /// What the engine itself expects is better than what one run took, and smoothed already.
+    fn add(&mut self, now: Timestamp, class: ShapeClass, ms: f64, expected: Option<Duration>) {
+        let known = self.classes.entry(class).or_default();
+        match expected.map(millis) {
+            Some(expected) => known.set(now, expected),
+            None => known.add(now, ms),
+        }
+        self.service.add(now, expected.map_or(ms, millis));
+    }
+
+    /// What is known, at this class.
+    fn at(&self, class: ShapeClass) -> Option<f64> {
+        at_class(self.classes.iter().filter_map(|(class, known)| Some((*class, known.value?))), class)
+    }
 }
 
 impl Router {
@@ -257,7 +286,8 @@ impl Router {
         }
         let runs = self.runs_mut(seen.model, seen.peer);
         // A peer that claims more than the whole exchange took is not believed; clocks tick in milliseconds.
-        runs.service.add(now, millis(seen.service).min(millis(seen.elapsed) + 1.0));
+        let service = millis(seen.service).min(millis(seen.elapsed) + 1.0);
+        runs.add(now, seen.class, service, seen.expected);
         runs.output.add(now, seen.output_bytes as f64);
         // A load that began with a fetch says nothing about the next one.
         if seen.source == Source::Held && !seen.load.is_zero() {
@@ -266,17 +296,24 @@ impl Router {
     }
 
     /// Learns that a model ran in this peer's own engine, for whomever.
-    pub fn observe_service(&mut self, now: Timestamp, model: Digest, service: Duration) {
+    pub fn observe_service(
+        &mut self,
+        now: Timestamp,
+        model: Digest,
+        class: ShapeClass,
+        service: Duration,
+        expected: Option<Duration>,
+    ) {
         let me = self.me;
-        self.runs_mut(model, me).service.add(now, millis(service));
+        self.runs_mut(model, me).add(now, class, millis(service), expected);
     }
 
     /// Learns that no answer came in time: it takes at least this long there.
-    pub fn observe_late(&mut self, now: Timestamp, model: Digest, peer: PeerId, elapsed: Duration) {
+    pub fn observe_late(&mut self, now: Timestamp, model: Digest, class: ShapeClass, peer: PeerId, elapsed: Duration) {
         let elapsed = millis(elapsed);
-        let service = &mut self.runs_mut(model, peer).service;
-        if service.value.is_none_or(|known| known < elapsed) {
-            service.add(now, elapsed);
+        let runs = self.runs_mut(model, peer);
+        if runs.classes.get(&class).and_then(|known| known.value).is_none_or(|known| known < elapsed) {
+            runs.add(now, class, elapsed, None);
         }
     }
 
@@ -300,7 +337,14 @@ impl Router {
         Some(Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX))
     }
 
-    /// The smoothed time in a peer's engine, as measured here.
+    /// The smoothed times in a peer's engine by class, as measured here.
+    pub fn services(&self, model: &Digest, peer: &PeerId) -> Vec<(ShapeClass, Duration)> {
+        let known = self.runs.get(&(*model, *peer)).map(|runs| &runs.classes);
+        let time = |ms: f64| Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX);
+        known.into_iter().flatten().filter_map(|(class, known)| Some((*class, time(known.value?)))).collect()
+    }
+
+    /// The smoothed time in a peer's engine whatever the input, as measured here.
     pub fn service(&self, model: &Digest, peer: &PeerId) -> Option<Duration> {
         let ms = self.runs.get(&(*model, *peer))?.service.value?;
         Some(Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX))
@@ -324,10 +368,15 @@ impl Router {
         let bandwidth = link.and_then(|l| l.bandwidth.value).unwrap_or(self.tuning.bandwidth);
         let overhead = link.and_then(|l| l.overhead.value).unwrap_or(0.0);
 
-        let known = runs.map_or(Learned::default(), |runs| runs.service);
-        let measured = known.is_fresh(now, self.tuning.stale);
-        let prior = candidate.advertised.map(millis).or(known.value).unwrap_or_else(|| default_service(candidate.tier));
-        let service = known.value.filter(|_| measured).unwrap_or(prior);
+        let stale = self.tuning.stale;
+        let of_class = runs.and_then(|runs| runs.classes.get(&query.class)).copied().unwrap_or_default();
+        let measured = of_class.is_fresh(now, stale);
+        let service = of_class
+            .value
+            .filter(|_| measured)
+            .or_else(|| candidate.advertised.map(millis))
+            .or_else(|| runs?.at(query.class))
+            .unwrap_or_else(|| default_service(candidate.tier));
 
         let rtt = match (local, link.and_then(|l| l.rtt.value)) {
             (true, _) => 0.0,

@@ -95,6 +95,18 @@ pub(crate) fn decode<'a, T: DeserializeOwned>(
     bytes: &'a [u8],
     limits: (usize, usize),
 ) -> Result<(T, &'a [u8]), WireError> {
+    match decode_extended(what, bytes, limits)? {
+        (header, [], body) => Ok((header, body)),
+        _ => Err(WireError::Trailing(what)),
+    }
+}
+
+/// The same, of a message whose header may go on: the rest of the header comes between the two.
+pub(crate) fn decode_extended<'a, T: DeserializeOwned>(
+    what: &'static str,
+    bytes: &'a [u8],
+    limits: (usize, usize),
+) -> Result<(T, &'a [u8], &'a [u8]), WireError> {
     let too_large = |size, limit| WireError::TooLarge { what, size, limit };
     if bytes.len() > limits.1 {
         return Err(too_large(bytes.len(), limits.1));
@@ -110,7 +122,7 @@ pub(crate) fn decode<'a, T: DeserializeOwned>(
     }
     let (header, body) = rest.split_at_checked(len).ok_or(WireError::Malformed(what))?;
     let (header, left) = postcard::take_from_bytes(header).map_err(|_| WireError::Malformed(what))?;
-    if left.is_empty() { Ok((header, body)) } else { Err(WireError::Trailing(what)) }
+    Ok((header, left, body))
 }
 
 /// Cuts `text` to at most `limit` bytes, at a character's boundary.

@@ -8,19 +8,13 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-<<<<<<< HEAD
-    IoSpec, Limits, LoadError, Run, RunError, Tensor,
-    graph::{self, Graph},
+    IoSpec, Limits, LoadError, Loader, Run, RunError, Tensor,
+    graph::Graph,
     kernels::{
         cpu::{Cpu, Numerics},
         gemm,
         threads::Threads,
     },
-=======
-    IoSpec, Limits, LoadError, Loader, Run, RunError, Tensor,
-    graph::Graph,
-    kernels::cpu::{Cpu, Numerics},
->>>>>>> load
     memory::{Arena, Memory, Objects},
     plan::{self, Plan},
     rewrite,

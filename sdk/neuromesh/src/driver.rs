@@ -6,12 +6,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::channel::oneshot;
 use neuromesh_core::{
-    Answer, Digest, ExchangeId, Mesh as Machine, PeerId, Request, RequestId, TaskId, Tier, Timestamp,
+    Answer, Digest, ExchangeId, Mesh as Machine, Numerics, PeerId, Request, RequestId, TaskId, Tier, Timestamp,
     mesh::{
         self, ErrorKind as RunKind, ExchangeError, Input, LocalModel, ModelInfo, Output, Path, PeerInfo, RunError,
         TaskError, TaskOutput,
     },
-    receipt::Exactness,
 };
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc};
@@ -349,10 +348,10 @@ impl Driver {
                         let _ = reply.send(bytes);
                     }
                 }
-                Output::Infer { task, model, input } => {
+                Output::Infer { task, model, numerics, input } => {
                     let cancel = Cancel::new();
                     self.tasks.insert(task, cancel.clone());
-                    self.infer(task, model, input, cancel);
+                    self.infer(task, model, numerics, input, cancel);
                 }
                 Output::CancelInfer { task } => {
                     if let Some(cancel) = self.tasks.get(&task) {
@@ -393,7 +392,7 @@ impl Driver {
         }
     }
 
-    fn infer(&self, task: TaskId, model: Digest, input: neuromesh_core::Payload, cancel: Cancel) {
+    fn infer(&self, task: TaskId, model: Digest, numerics: Numerics, input: neuromesh_core::Payload, cancel: Cancel) {
         let (engine, fetcher, happened) = (self.engine.clone(), self.fetcher.clone(), self.happened.clone());
         let sources = self.machine.holders(&model);
         platform::spawn(async move {
@@ -406,12 +405,13 @@ impl Driver {
                 Err(error) => (Err(error), false),
                 Ok((installed, fresh)) => {
                     let fetch = if fresh { watch.elapsed() } else { Duration::ZERO };
-                    let job = Job { model, manifest: installed.manifest, input };
+                    let job = Job { model, manifest: installed.manifest, numerics, input };
                     let done = engine.run(job, cancel).await.map(|done| TaskOutput {
                         output: done.output,
                         load: fetch + done.load,
                         service: done.service,
-                        exactness: Exactness::Exact,
+                        expected: done.expected,
+                        exactness: done.exactness,
                     });
                     (done, fresh)
                 }
@@ -447,6 +447,7 @@ impl Driver {
             digest: installed.digest,
             bytes: installed.manifest.size(),
             loaded: loaded.contains(&installed.digest),
+            times: self.engine.expectations(&installed.digest),
         });
         let models = models.collect();
         self.input(Input::Models(models));

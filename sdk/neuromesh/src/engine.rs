@@ -1,6 +1,8 @@
 //! What runs models on this peer: an [`Engine`] takes a [`Job`] and gives back its output.
 
+mod crew;
 mod local;
+mod memo;
 mod prepared;
 mod tensors;
 
@@ -13,12 +15,13 @@ use std::{
     time::Duration,
 };
 
-use neuromesh_core::{Digest, Manifest, Payload, SparseBytes};
+use neuromesh_core::{Digest, Manifest, Numerics, Payload, ShapeClass, SparseBytes, receipt::Exactness};
 use neuromesh_infer as infer;
 
 pub use self::{
+    crew::MAX_THREADS,
     local::{LocalEngine, LocalEngineConfig},
-    prepared::{EMBEDDING, Prepared, PreparedRun},
+    prepared::{Conduct, EMBEDDING, Prepared, PreparedRun},
     tensors::{from_engine, to_engine},
 };
 use crate::platform::{BoxFuture, MaybeSend, MaybeSync};
@@ -30,6 +33,8 @@ pub struct Job {
     pub model: Digest,
     /// The manifest.
     pub manifest: Manifest,
+    /// How exact its numbers must be; exact ones always will do.
+    pub numerics: Numerics,
     /// What to run it on.
     pub input: Payload,
 }
@@ -43,6 +48,10 @@ pub struct JobDone {
     pub load: Duration,
     /// Time spent running it.
     pub service: Duration,
+    /// What the next run on an input of the same class should take, if the engine knows better than this one shows.
+    pub expected: Option<Duration>,
+    /// What the numbers are.
+    pub exactness: Exactness,
 }
 
 /// Why a job gave no output. The engine is as it was before.
@@ -87,6 +96,12 @@ pub trait Engine: MaybeSend + MaybeSync {
 
     /// The models that answer without a cold load.
     fn loaded(&self) -> Vec<Digest>;
+
+    /// What runs of a model should take, by class of the input in ascending order, as far as it is known.
+    fn expectations(&self, model: &Digest) -> Vec<(ShapeClass, Duration)> {
+        let _ = model;
+        Vec::new()
+    }
 
     /// Forgets a loaded model; its files may be gone already.
     fn unload(&self, model: &Digest);

@@ -52,7 +52,8 @@ pub use handle::{Config, Mesh, Parts};
 pub use libp2p::Multiaddr;
 pub use neuromesh_core as core;
 pub use neuromesh_core::{
-    Answer, Digest, Manifest, Options, Payload, PeerId, Pipeline, Privacy, Receipt, Request, SparseBytes, Tensor, Tier,
+    Answer, Digest, Manifest, Numerics, Options, Payload, PeerId, Pipeline, Privacy, Receipt, Request, SparseBytes,
+    Tensor, Tier,
     mesh::{ModelInfo, PeerInfo},
 };
 pub use neuromesh_infer as infer;

@@ -1,10 +1,10 @@
 //! Who is there, and who holds what.
 
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::{cmp::Ordering, collections::BTreeMap, time::Duration};
 
 use super::{Event, Mesh, ModelInfo, Path, PeerInfo};
 use crate::{
-    Digest, PeerId, Tier,
+    Digest, PeerId, ShapeClass, Tier,
     presence::{Offer, Profile},
     router::Source,
 };
@@ -96,6 +96,12 @@ impl Mesh {
         self.held.get(model).map(|held| held.bytes).or_else(offered).unwrap_or(0)
     }
 
+    /// What runs here take, by class: as seen in requests, else as the engine remembers.
+    pub(super) fn own_times(&self, model: &Digest) -> BTreeMap<ShapeClass, Duration> {
+        let remembered = self.held.get(model).into_iter().flat_map(|held| held.times.iter().copied());
+        remembered.chain(self.router.services(model, &self.me)).collect()
+    }
+
     pub(super) fn own_profile(&self) -> Profile {
         let offer = |(digest, held): (&Digest, &super::Held)| Offer {
             name: held.name.clone(),
@@ -103,6 +109,7 @@ impl Mesh {
             bytes: held.bytes,
             loaded: held.loaded,
             service_us: self.router.service(digest, &self.me).map(|time| coarse(time.as_micros())),
+            times: self.own_times(digest).into_iter().map(|(class, time)| (class, coarse(time.as_micros()))).collect(),
         };
         Profile {
             tier: self.config.tier,
@@ -112,6 +119,7 @@ impl Mesh {
             serves: self.config.serves,
             slots: self.config.limits.slots,
             queue: u32::try_from(self.tasks.len()).unwrap_or(u32::MAX),
+            reads_fast: true,
             models: self.held.iter().map(offer).collect(),
         }
     }

@@ -1,10 +1,10 @@
 //! What callers and pages see of peers and models.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, PeerId, Tier};
+use crate::{Digest, PeerId, ShapeClass, Tier};
 
 /// How a connected peer is reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,4 +74,6 @@ pub struct LocalModel {
     pub bytes: u64,
     /// Whether it is in memory.
     pub loaded: bool,
+    /// What the engine expects of a run, by class in ascending order; empty where it knows nothing yet.
+    pub times: Vec<(ShapeClass, Duration)>,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    Digest, ExchangeId, Payload, PeerId, Request, RequestId, TaskId,
+    Digest, ExchangeId, Payload, PeerId, Request, RequestId, ShapeClass, TaskId,
     mesh::{ExchangeError, LocalModel, Path, TaskError},
     receipt::Exactness,
 };
@@ -100,6 +100,8 @@ pub struct TaskOutput {
     pub load: Duration,
     /// Time in the engine.
     pub service: Duration,
+    /// What the engine expects of the next run on such an input, if it knows better than this run shows.
+    pub expected: Option<Duration>,
     /// Whether running again gives the same bits.
     pub exactness: Exactness,
 }
@@ -110,10 +112,11 @@ pub(super) struct Held {
     pub name: String,
     pub bytes: u64,
     pub loaded: bool,
+    pub times: Vec<(ShapeClass, Duration)>,
 }
 
 impl From<LocalModel> for (Digest, Held) {
     fn from(model: LocalModel) -> Self {
-        (model.digest, Held { name: model.name, bytes: model.bytes, loaded: model.loaded })
+        (model.digest, Held { name: model.name, bytes: model.bytes, loaded: model.loaded, times: model.times })
     }
 }

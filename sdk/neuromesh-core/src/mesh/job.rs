@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::ErrorKind;
 use crate::{
-    Digest, ExchangeId, Options, Payload, PeerId, RequestId, TaskId, Tier, Timestamp,
+    Digest, ExchangeId, Options, Payload, PeerId, RequestId, ShapeClass, TaskId, Tier, Timestamp,
     request::{Attempt, Estimate},
     router::Source,
 };
@@ -17,6 +17,7 @@ pub(super) struct Job {
     pub model: Digest,
     pub input: Payload,
     pub input_digest: Digest,
+    pub class: ShapeClass,
     pub options: Options,
     pub nonce: u64,
     pub started: Timestamp,

@@ -1,7 +1,7 @@
 //! What must be done.
 
 use crate::{
-    Answer, Digest, ExchangeId, Payload, PeerId, RequestId, TaskId, Tier,
+    Answer, Digest, ExchangeId, Numerics, Payload, PeerId, RequestId, TaskId, Tier,
     mesh::{PeerInfo, RunError},
 };
 
@@ -45,6 +45,8 @@ pub enum Output {
         task: TaskId,
         /// Digest of the model's manifest.
         model: Digest,
+        /// How exact its numbers must be; exact ones always will do.
+        numerics: Numerics,
         /// A payload that passed [`Payload::validate`].
         input: Payload,
     },

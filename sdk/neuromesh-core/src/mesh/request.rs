@@ -10,9 +10,10 @@ use super::{
     job::{Asking, BUSY, Job, RUNNING, Running, Via, patience},
 };
 use crate::{
-    Answer, ExchangeId, PeerId, Receipt, Request, RequestId, TaskId, Tier, Timestamp,
+    Answer, ExchangeId, Numerics, PeerId, Receipt, Request, RequestId, ShapeClass, TaskId, Tier, Timestamp,
+    receipt::Exactness,
     request::{Attempt, Estimate, Route},
-    router::{Candidate, Choice, MAX_CONSIDERED, Observation, Query, Source},
+    router::{Candidate, Choice, MAX_CONSIDERED, Observation, Query, Source, at_class},
     wire::{InferReply, InferRequest, InferSuccess},
 };
 
@@ -22,6 +23,17 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 const MAX_BUSY: usize = 8;
 /// The longest deadline.
 const MAX_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// Why an approximate answer to an exact request is thrown away.
+const NOT_EXACT: &str = "the answer is approximate, and an exact one was asked for";
+
+/// Where the time of an attempt went, beside the engine's own.
+struct Spent {
+    load: Duration,
+    queue: Duration,
+    /// What the engine here expects of the next run.
+    expected: Option<Duration>,
+}
 
 impl Mesh {
     pub(super) fn on_run(&mut self, now: Timestamp, id: RequestId, request: Request) {
@@ -59,12 +71,15 @@ impl Mesh {
         if let Err(error) = done.output.validate() {
             return self.on_failed(now, id, &running, ErrorKind::Failed, &format!("the model's output: {error}"));
         }
-        let (model, input) = (job.model, job.input_digest);
+        if !allows(job, done.exactness) {
+            return self.on_failed(now, id, &running, ErrorKind::Failed, NOT_EXACT);
+        }
+        let (model, input, expected) = (job.model, job.input_digest, done.expected);
         let micros = u64::try_from(done.service.as_micros()).unwrap_or(u64::MAX);
         let receipt = Receipt::sign(&self.key, model, input, done.output.digest(), micros, done.exactness);
         let queue = now.since(running.since).saturating_sub(done.load.saturating_add(done.service));
         let success = InferSuccess { receipt, load_us: 0, queue_us: 0, output: done.output };
-        self.on_success(now, id, &running, success, done.load, queue);
+        self.on_success(now, id, &running, success, &Spent { load: done.load, queue, expected });
     }
 
     pub(super) fn on_replied(&mut self, now: Timestamp, exchange: ExchangeId, result: Result<Vec<u8>, ExchangeError>) {
@@ -84,7 +99,7 @@ impl Mesh {
                 Ok(()) => {
                     let load = Duration::from_micros(success.load_us);
                     let queue = Duration::from_micros(success.queue_us);
-                    self.on_success(now, id, &running, *success, load, queue);
+                    self.on_success(now, id, &running, *success, &Spent { load, queue, expected: None });
                 }
             },
         }
@@ -123,6 +138,7 @@ impl Mesh {
             name: request.model,
             model,
             input_digest: request.input.digest(),
+            class: ShapeClass::of(&request.input),
             input: request.input,
             options: request.options,
             nonce: self.rng.random(),
@@ -154,9 +170,9 @@ impl Mesh {
             job.tried.insert(running.peer, "is late with this request".to_owned());
             late.push((running.peer, now.since(running.since)));
         }
-        let model = job.model;
+        let (model, class) = (job.model, job.class);
         for (peer, elapsed) in late {
-            self.router.observe_late(now, model, peer, elapsed);
+            self.router.observe_late(now, model, class, peer, elapsed);
             self.event(Event::Retried { id, peer, outcome: "late".to_owned() });
         }
         self.advance(now, id, false);
@@ -185,6 +201,7 @@ impl Mesh {
             model: job.model,
             model_bytes: self.model_bytes(&job.model),
             input_bytes: job.input.size() as u64,
+            class: job.class,
             options: &job.options,
             remaining: job.deadline.since(now),
             explore,
@@ -210,7 +227,7 @@ impl Mesh {
             source,
             slots: self.config.limits.slots,
             queue: u32::try_from(self.tasks.len()).unwrap_or(u32::MAX),
-            advertised: None,
+            advertised: advertised(self.own_times(&job.model).into_iter(), job.class),
             ruled_out: ruled_out(&self.me, source).or(full),
         };
         let held = self.held.contains_key(&job.model);
@@ -242,7 +259,10 @@ impl Mesh {
                 source,
                 slots: profile.slots,
                 queue: profile.queue.max(u32::try_from(asked).unwrap_or(u32::MAX)),
-                advertised: offer.and_then(|o| o.service_us).map(|us| Duration::from_micros(us.into())),
+                advertised: offer.and_then(|offer| {
+                    let times = offer.times.iter().map(|(class, us)| (*class, micros(*us)));
+                    advertised(times, job.class).or_else(|| offer.service_us.map(micros))
+                }),
                 ruled_out: ruled_out(peer, source),
             });
         }
@@ -266,10 +286,14 @@ impl Mesh {
 
         let (via, sent_bytes) = if choice.peer == self.me {
             let input = job.input.clone();
-            (Via::Task(self.start_task(Owner::Job(id), model, input)), 0)
+            let numerics = job.options.numerics;
+            (Via::Task(self.start_task(Owner::Job(id), model, numerics, input)), 0)
         } else {
             let budget_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
-            let bytes = InferRequest::encode_parts(model, budget_ms, job.nonce, &job.input)
+            // An older peer cannot read of fast numbers; its exact ones will do.
+            let reads_fast = self.presence.profile(&choice.peer).is_some_and(|profile| profile.reads_fast);
+            let numerics = if reads_fast { job.options.numerics } else { Numerics::Exact };
+            let bytes = InferRequest::encode_parts(model, budget_ms, job.nonce, numerics, &job.input)
                 .expect("the input was validated when the request was accepted");
             let exchange = ExchangeId(self.next_exchange);
             self.next_exchange += 1;
@@ -324,27 +348,24 @@ impl Mesh {
         if receipt.output != success.output.digest() {
             return Err("the receipt is about another output");
         }
+        if !allows(job, receipt.exactness) {
+            return Err(NOT_EXACT);
+        }
         receipt.verify().map_err(|_| "the receipt's signature does not hold")
     }
 
-    fn on_success(
-        &mut self,
-        now: Timestamp,
-        id: RequestId,
-        running: &Running,
-        success: InferSuccess,
-        load: Duration,
-        queue: Duration,
-    ) {
+    fn on_success(&mut self, now: Timestamp, id: RequestId, running: &Running, success: InferSuccess, spent: &Spent) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let output_bytes = success.output.size() as u64;
         let observation = Observation {
             peer: running.peer,
             model: job.model,
+            class: job.class,
             elapsed: now.since(running.since),
-            load,
-            queue,
+            load: spent.load,
+            queue: spent.queue,
             service: Duration::from_micros(success.receipt.duration_us),
+            expected: spent.expected,
             shipped: if running.peer == self.me { 0 } else { running.sent_bytes + output_bytes },
             output_bytes,
             source: running.source,
@@ -365,7 +386,12 @@ impl Mesh {
             attempts: std::mem::take(&mut job.attempts),
         };
         self.router.observe(now, &observation);
-        self.refresh_peer(running.peer);
+        // Listeners are told of other peers only, and what is no peer is forgotten.
+        if running.peer == self.me {
+            self.models_stale = true;
+        } else {
+            self.refresh_peer(running.peer);
+        }
         self.profile_stale = true;
         self.finish(id, Ok(Answer { output: success.output, receipt: success.receipt, route }));
     }
@@ -429,4 +455,18 @@ impl Mesh {
             }
         }
     }
+}
+
+/// Whether an answer will do.
+fn allows(job: &Job, exactness: Exactness) -> bool {
+    exactness == Exactness::Exact || job.options.numerics == Numerics::Fast
+}
+
+fn advertised(times: impl Iterator<Item = (ShapeClass, Duration)>, class: ShapeClass) -> Option<Duration> {
+    let seconds = at_class(times.map(|(class, time)| (class, time.as_secs_f64())), class)?;
+    Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
+fn micros(us: u32) -> Duration {
+    Duration::from_micros(us.into())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ErrorKind, Mesh, Output, Owner, TaskError, TaskOutput};
 use crate::{
-    Digest, ExchangeId, PeerId, Receipt, TaskId, Timestamp,
+    Digest, ExchangeId, PeerId, Receipt, ShapeClass, TaskId, Timestamp,
     router::Source,
     wire::{InferReply, InferRequest, InferSuccess},
 };
@@ -18,6 +18,7 @@ pub(super) struct Serving {
     peer: PeerId,
     task: TaskId,
     model: Digest,
+    class: ShapeClass,
     input: Digest,
     since: Timestamp,
     pub deadline: Timestamp,
@@ -34,8 +35,10 @@ impl Mesh {
             Ok(request) => {
                 let input = request.input.digest();
                 let deadline = now + Duration::from_millis(request.budget_ms.into()).min(MAX_BUDGET);
-                let task = self.start_task(Owner::Exchange(exchange), request.model, request.input);
-                let serving = Serving { peer, task, model: request.model, input, since: now, deadline };
+                let class = ShapeClass::of(&request.input);
+                let owner = Owner::Exchange(exchange);
+                let task = self.start_task(owner, request.model, request.numerics, request.input);
+                let serving = Serving { peer, task, model: request.model, class, input, since: now, deadline };
                 self.serving.insert(exchange, serving);
             }
         }
@@ -47,7 +50,7 @@ impl Mesh {
             Ok(done) => done,
             Err(error) => return self.reply(exchange, &InferReply::failure(error.kind, &error.message)),
         };
-        self.router.observe_service(now, serving.model, done.service);
+        self.router.observe_service(now, serving.model, serving.class, done.service, done.expected);
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let receipt = Receipt::sign(
             &self.key,

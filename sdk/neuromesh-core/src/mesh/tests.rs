@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    Options, Payload, Privacy, Receipt, Request, Tier,
+    Numerics, Options, Payload, Privacy, Receipt, Request, ShapeClass, Tier,
     receipt::Exactness,
     wire::{InferReply, InferRequest, InferSuccess},
 };
@@ -18,7 +18,7 @@ fn digest() -> Digest {
 }
 
 fn model(loaded: bool) -> LocalModel {
-    LocalModel { name: "m".into(), digest: digest(), bytes: 1_000_000, loaded }
+    LocalModel { name: "m".into(), digest: digest(), bytes: 1_000_000, loaded, times: Vec::new() }
 }
 
 fn config(number: u8, tier: Tier) -> Config {
@@ -103,7 +103,7 @@ fn output() -> Payload {
 }
 
 fn task_output() -> TaskOutput {
-    TaskOutput { output: output(), load: ms(0), service: ms(20), exactness: Exactness::Exact }
+    TaskOutput { output: output(), load: ms(0), service: ms(20), expected: None, exactness: Exactness::Exact }
 }
 
 fn success(key: &SigningKey, request: &[u8]) -> InferSuccess {
@@ -188,6 +188,84 @@ fn a_receipt_that_does_not_hold_is_a_failed_attempt() {
         assert!(error.to_string().contains("receipt"), "{error}");
         assert_eq!(error.name(), "RunFailed");
     }
+}
+
+#[test]
+fn fast_numbers_are_taken_where_they_were_asked_for_and_nowhere_else() {
+    let fast = Options { numerics: Numerics::Fast, ..only(Tier::Edge) };
+    for (options, refused) in [(fast.clone(), false), (only(Tier::Edge), true)] {
+        let (key, mut edge) = server(2);
+        let mut tab = tab(&mut [&mut edge]);
+        let (exchange, _, bytes) = asked(&run(&mut tab, NOW, 1, options.clone())).unwrap();
+        assert_eq!(InferRequest::decode(&bytes).unwrap().numerics, options.numerics);
+        edge.handle(NOW, Input::Asked { exchange: ExchangeId(9), peer: tab.id(), bytes: bytes.clone() });
+        let inferred = outputs(&mut edge).into_iter().find_map(|output| match output {
+            Output::Infer { numerics, .. } => Some(numerics),
+            _ => None,
+        });
+        assert_eq!(inferred, Some(options.numerics));
+        let mut answer = success(&key, &bytes);
+        let input = InferRequest::decode(&bytes).unwrap().input.digest();
+        answer.receipt = Receipt::sign(&key, digest(), input, output().digest(), 9, Exactness::Approximate);
+        tab.handle(NOW + ms(9), Input::Replied { exchange, result: Ok(encoded(answer)) });
+        let result = answered(&outputs(&mut tab)).unwrap();
+        assert_eq!(result.is_err_and(|error| error.to_string().contains("exact")), refused);
+    }
+    // An exact answer will do for a fast request; an approximate one of the own engine not for an exact request.
+    for (numerics, exactness, refused) in [
+        (Numerics::Fast, Exactness::Exact, false),
+        (Numerics::Fast, Exactness::Approximate, false),
+        (Numerics::Exact, Exactness::Approximate, true),
+    ] {
+        let mut tab = tab(&mut []);
+        let all = run(&mut tab, NOW, 1, Options { numerics, ..Options::default() });
+        let task = inferred(&all).unwrap();
+        tab.handle(NOW, Input::TaskDone { task, result: Ok(TaskOutput { exactness, ..task_output() }) });
+        let result = answered(&outputs(&mut tab)).unwrap();
+        assert_eq!(result.as_ref().is_ok_and(|answer| answer.receipt.exactness == exactness), !refused, "{result:?}");
+    }
+}
+
+/// A peer of before refuses a header that goes on, and says nothing of it in its presence.
+#[test]
+fn a_peer_that_cannot_read_of_fast_numbers_is_asked_for_exact_ones() {
+    let (_, mut edge) = server(2);
+    let before = Profile { reads_fast: false, ..edge.own_profile() };
+    edge.presence.handle(START + ms(300), presence::Input::Profile(before));
+    edge.handle(START + ms(600), Input::Tick);
+    let mut tab = tab(&mut [&mut edge]);
+    let options = Options { numerics: Numerics::Fast, ..only(Tier::Edge) };
+    let (_, _, bytes) = asked(&run(&mut tab, NOW, 1, options)).unwrap();
+    assert_eq!(InferRequest::decode(&bytes).unwrap().numerics, Numerics::Exact);
+}
+
+#[test]
+fn what_an_engine_remembers_is_offered_and_counted_with() {
+    let class = |input: &str| ShapeClass::of(&Payload::Text(input.into()));
+    let times = vec![(class("hello"), ms(7)), (ShapeClass::of_size(1 << 10), ms(900))];
+    let (_, mut edge) = server(2);
+    edge.handle(START + ms(300), Input::Models(vec![LocalModel { times: times.clone(), ..model(true) }]));
+    edge.handle(START + ms(600), Input::Tick);
+    let mut tab = tab(&mut [&mut edge]);
+    for (text, expected) in [("hello".to_owned(), 7), ("x".repeat(1000), 900), ("x".repeat(2000), 1800)] {
+        let request = Request { model: "m".into(), input: Payload::Text(text), options: only(Tier::Edge) };
+        tab.handle(NOW, Input::Run { id: RequestId(expected), request });
+        let (exchange, _, bytes) = asked(&outputs(&mut tab)).unwrap();
+        let (key, _) = server(2);
+        tab.handle(NOW + ms(1), Input::Replied { exchange, result: Ok(encoded(success(&key, &bytes))) });
+        let route = answered(&outputs(&mut tab)).unwrap().unwrap().route;
+        assert_eq!(route.considered[0].service_ms, expected as u32, "{:?}", route.considered);
+    }
+    // Its own engine, too.
+    let mut alone = Mesh::new(config(1, Tier::Device), START);
+    alone.handle(START, Input::Models(vec![LocalModel { times, ..model(true) }]));
+    let task = inferred(&run(&mut alone, NOW, 1, Options::default())).unwrap();
+    alone.handle(NOW, Input::TaskDone { task, result: Ok(TaskOutput { expected: Some(ms(40)), ..task_output() }) });
+    assert_eq!(answered(&outputs(&mut alone)).unwrap().unwrap().route.considered[0].service_ms, 7);
+    let task = inferred(&run(&mut alone, NOW, 2, Options::default())).unwrap();
+    alone.handle(NOW, Input::TaskDone { task, result: Ok(task_output()) });
+    let next = answered(&outputs(&mut alone)).unwrap().unwrap().route;
+    assert_eq!(next.considered[0].service_ms, 40, "what the engine expects, not what one run took");
 }
 
 #[test]
@@ -352,7 +430,13 @@ fn an_aborted_question_cancels_its_task_and_is_not_answered() {
     let (_, mut edge) = server(2);
     let mut tab = tab(&mut [&mut edge]);
     for abort in [Input::AskAborted { exchange: ExchangeId(5) }, Input::Disconnected { peer: tab.id() }] {
-        let bytes = InferRequest { model: digest(), budget_ms: 1000, nonce: 0, input: Payload::Text("x".into()) };
+        let bytes = InferRequest {
+            model: digest(),
+            budget_ms: 1000,
+            nonce: 0,
+            numerics: Numerics::Exact,
+            input: Payload::Text("x".into()),
+        };
         let bytes = bytes.encode().unwrap();
         edge.handle(NOW, Input::Asked { exchange: ExchangeId(5), peer: tab.id(), bytes });
         let task = inferred(&outputs(&mut edge)).unwrap();
@@ -367,7 +451,9 @@ fn an_aborted_question_cancels_its_task_and_is_not_answered() {
 #[test]
 fn what_is_asked_is_refused_with_a_reason() {
     let bytes = |model, text: &str| {
-        InferRequest { model, budget_ms: 1000, nonce: 0, input: Payload::Text(text.into()) }.encode().unwrap()
+        InferRequest { model, budget_ms: 1000, nonce: 0, numerics: Numerics::Exact, input: Payload::Text(text.into()) }
+            .encode()
+            .unwrap()
     };
     let kind_of = |mesh: &mut Mesh, exchange, bytes| {
         mesh.handle(
@@ -394,7 +480,13 @@ fn what_is_asked_is_refused_with_a_reason() {
 #[test]
 fn a_served_run_ends_with_the_askers_time() {
     let (_, mut edge) = server(2);
-    let bytes = InferRequest { model: digest(), budget_ms: 100, nonce: 0, input: Payload::Text("x".into()) };
+    let bytes = InferRequest {
+        model: digest(),
+        budget_ms: 100,
+        nonce: 0,
+        numerics: Numerics::Exact,
+        input: Payload::Text("x".into()),
+    };
     let peer = PeerId::from_public_key([9; 32]);
     edge.handle(NOW, Input::Asked { exchange: ExchangeId(1), peer, bytes: bytes.encode().unwrap() });
     let task = inferred(&outputs(&mut edge)).unwrap();

@@ -72,3 +72,21 @@ fn different_payloads_have_different_digests() {
     // What receipts name for ever: a change here makes every old receipt worthless.
     assert_eq!(all[0].digest().to_string()[..16], *"03ff3d1070ee85cd");
 }
+
+#[test]
+fn classes_are_powers_of_two() {
+    for (size, class) in
+        [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (1 << 20, 20), ((1 << 20) + 1, 21), (u64::MAX, 64)]
+    {
+        assert_eq!(ShapeClass::of_size(size).log2(), class, "{size}");
+    }
+    let ids = Tensor { name: "ids".into(), dtype: DType::I64, shape: vec![1, 32], data: vec![0; 256] };
+    assert_eq!(ShapeClass::of(&Payload::Tensors(vec![ids.clone(), ids])), ShapeClass::of_size(64));
+    assert_eq!(ShapeClass::of(&Payload::Text("a sentence".into())), ShapeClass::of_size(10));
+    let ends = SparseBytes::ends(&[0; 5000], 100, 28);
+    assert_eq!(
+        ShapeClass::of(&Payload::Bytes(ends)),
+        ShapeClass::of_size(128),
+        "bytes that are not at hand do not count"
+    );
+}

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Digest, Tier,
+    Digest, ShapeClass, Tier,
     model::{MAX_MODEL_NAME, is_model_name},
     wire::clip,
 };
 
 /// The most models that a node offers.
 pub const MAX_OFFERS: usize = 64;
+/// The most times of models by class that a node states, all models together.
+pub const MAX_TIMES: usize = 256;
 /// The most addresses that a node states.
 pub const MAX_ADDRESSES: usize = 16;
 /// The longest address or URL, in bytes.
@@ -36,6 +38,8 @@ pub struct Profile {
     pub slots: u32,
     /// Model runs that it has taken and not finished.
     pub queue: u32,
+    /// Whether it reads requests for fast numbers, which peers of before cannot.
+    pub reads_fast: bool,
     /// The models that it holds.
     pub models: Vec<Offer>,
 }
@@ -51,9 +55,15 @@ pub struct Offer {
     pub bytes: u64,
     /// Whether it is in memory.
     pub loaded: bool,
-    /// Smoothed time in the engine, in microseconds, once measured.
+    /// Smoothed time in the engine, in microseconds, once measured; whatever the input.
     pub service_us: Option<u32>,
+    /// The same by class of the input, in ascending order. On the wire these have a key of their own.
+    #[serde(skip)]
+    pub times: Vec<(ShapeClass, u32)>,
 }
+
+/// A time on the wire: the place of the model among the offers, the class, microseconds.
+type Time = (u8, ShapeClass, u32);
 
 impl Default for Profile {
     fn default() -> Self {
@@ -65,6 +75,7 @@ impl Default for Profile {
             serves: false,
             slots: 1,
             queue: 0,
+            reads_fast: false,
             models: Vec::new(),
         }
     }
@@ -83,7 +94,12 @@ impl Profile {
         let mut models: Vec<&Offer> = self.models.iter().filter(|offer| is_model_name(&offer.name)).collect();
         models.sort_by_key(|offer| (!offer.loaded, &offer.name, offer.digest));
         models.truncate(MAX_OFFERS);
-        BTreeMap::from([
+        let times = models
+            .iter()
+            .zip(0u8..)
+            .flat_map(|(offer, place)| offer.times.iter().map(move |(class, micros)| (place, *class, *micros)));
+        let times: Vec<Time> = times.take(MAX_TIMES).collect();
+        let mut entries = BTreeMap::from([
             ("tier".to_owned(), value(&self.tier)),
             ("agent".to_owned(), value(&clip(&self.agent, MAX_AGENT_BYTES))),
             ("addresses".to_owned(), value(&addresses)),
@@ -92,14 +108,22 @@ impl Profile {
             ("slots".to_owned(), value(&self.slots)),
             ("queue".to_owned(), value(&self.queue)),
             ("models".to_owned(), value(&models)),
-        ])
+        ]);
+        // Absent where they say nothing.
+        if self.reads_fast {
+            entries.insert("fast".to_owned(), value(&true));
+        }
+        if !times.is_empty() {
+            entries.insert("times".to_owned(), value(&times));
+        }
+        entries
     }
 
     /// From key-values: absent keys take their default, unknown ones are ignored, a known one with a malformed value
     /// is the error.
     pub(super) fn from_entries(entries: &BTreeMap<String, Vec<u8>>) -> Result<Self, &'static str> {
         let default = Self::default();
-        let profile = Self {
+        let mut profile = Self {
             tier: parse(entries, "tier")?.unwrap_or(default.tier),
             agent: parse(entries, "agent")?.unwrap_or(default.agent),
             addresses: parse(entries, "addresses")?.unwrap_or(default.addresses),
@@ -107,9 +131,20 @@ impl Profile {
             serves: parse(entries, "serves")?.unwrap_or(default.serves),
             slots: parse(entries, "slots")?.unwrap_or(default.slots),
             queue: parse(entries, "queue")?.unwrap_or(default.queue),
+            reads_fast: parse(entries, "fast")?.unwrap_or(default.reads_fast),
             models: parse(entries, "models")?.unwrap_or(default.models),
         };
         profile.check()?;
+        let times: Vec<Time> = parse(entries, "times")?.unwrap_or_default();
+        if times.len() > MAX_TIMES {
+            return Err("times");
+        }
+        for (place, class, micros) in times {
+            profile.models.get_mut(usize::from(place)).ok_or("times")?.times.push((class, micros));
+        }
+        for offer in &mut profile.models {
+            offer.times.sort_unstable();
+        }
         Ok(profile)
     }
 
@@ -127,6 +162,8 @@ impl Profile {
 
 // The largest value of the largest key stays within its bound.
 const _: () = assert!(MAX_OFFERS * (MAX_MODEL_NAME + 1 + 32 + 10 + 1 + 6) <= super::MAX_VALUE_BYTES);
+const _: () = assert!(MAX_TIMES * (1 + 1 + 5) + 2 <= super::MAX_VALUE_BYTES);
+const _: () = assert!(MAX_OFFERS <= 1 << 8);
 const _: () = assert!(MAX_ADDRESSES * (MAX_ADDRESS_BYTES + 2) <= super::MAX_VALUE_BYTES);
 
 fn value<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {

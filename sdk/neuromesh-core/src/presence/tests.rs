@@ -5,7 +5,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{frame::Frame, *};
-use crate::{Digest, Tier, wire::MAX_PRESENCE_BYTES};
+use crate::{Digest, ShapeClass, Tier, wire::MAX_PRESENCE_BYTES};
 
 const START: Timestamp = Timestamp::from_millis(0);
 
@@ -169,10 +169,40 @@ fn records_over_a_bound_or_with_malformed_values_are_refused() {
     let big = (0..3).map(|n| (n.to_string(), vec![0; 6000]));
     assert!(matches!(signed(big.collect()), Err(RecordError::TooLarge(_))));
     assert!(matches!(signed(one("tier", vec![200])), Err(RecordError::Value { key: "tier", .. })));
-    let offer = Offer { name: "NO".into(), digest: Digest::of(b""), bytes: 0, loaded: false, service_us: None };
+    let offer = Offer {
+        name: "NO".into(),
+        digest: Digest::of(b""),
+        bytes: 0,
+        loaded: false,
+        service_us: None,
+        times: Vec::new(),
+    };
     let models = postcard::to_stdvec(&vec![offer]).unwrap();
     assert!(matches!(signed(one("models", models)), Err(RecordError::Value { key: "models", .. })));
+    let times = postcard::to_stdvec(&vec![(0u8, ShapeClass::of_size(9), 5u32)]).unwrap();
+    assert!(matches!(signed(one("times", times)), Err(RecordError::Value { key: "times", .. })), "of no model");
     assert!(signed(one("of the future", vec![1, 2, 3])).is_ok());
+}
+
+/// A peer of before states neither whether it reads of fast numbers nor times by class.
+#[test]
+fn a_record_of_before_is_read() {
+    let offer = Offer {
+        name: "m".into(),
+        digest: Digest::of(b"m"),
+        bytes: 1,
+        loaded: true,
+        service_us: Some(5),
+        times: vec![(ShapeClass::of_size(9), 5)],
+    };
+    let profile = Profile { reads_fast: true, models: vec![offer], ..Profile::default() };
+    let version = Version { generation: 1, number: 1 };
+    let mut entries = profile.to_entries();
+    let key = SigningKey::from_bytes(&key(3));
+    assert_eq!(Record::sign(&key, version, entries.clone()).verify().as_ref(), Ok(&profile));
+    assert!(entries.remove("fast").is_some() && entries.remove("times").is_some());
+    let before = Record::sign(&key, version, entries).verify().unwrap();
+    assert!(!before.reads_fast && before.models[0].times.is_empty() && before.models[0].service_us == Some(5));
 }
 
 #[test]
@@ -183,6 +213,7 @@ fn the_largest_profile_makes_a_valid_record() {
         bytes: u64::MAX,
         loaded: true,
         service_us: Some(u32::MAX),
+        times: (0..20).map(|log2| (ShapeClass::of_size(1 << log2), u32::MAX)).collect(),
     };
     let profile = Profile {
         tier: Tier::Cloud,
@@ -192,10 +223,13 @@ fn the_largest_profile_makes_a_valid_record() {
         serves: true,
         slots: u32::MAX,
         queue: u32::MAX,
+        reads_fast: true,
         models: (0..100).map(offer).collect(),
     };
     let read = record(1, (u64::MAX, u64::MAX), &profile).verify().unwrap();
     assert_eq!((read.models.len(), read.addresses.len()), (MAX_OFFERS, MAX_ADDRESSES));
+    assert_eq!(read.models.iter().map(|offer| offer.times.len()).sum::<usize>(), MAX_TIMES);
+    assert_eq!(read.models[0].times, profile.models[0].times);
 }
 
 #[test]

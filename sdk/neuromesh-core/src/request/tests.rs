@@ -2,19 +2,30 @@ use super::*;
 
 #[test]
 fn options_read_as_callers_write_them() {
-    let json = r#"{"tier":"edge","prefer":"device","deadlineMs":1500,"privacy":"device"}"#;
+    let json = r#"{"tier":"edge","prefer":"device","deadlineMs":1500,"privacy":"device","numerics":"fast"}"#;
     let options: Options = serde_json::from_str(json).unwrap();
     let expected = Options {
         tier: Some(Tier::Edge),
         prefer: Some(Tier::Device),
         deadline: Some(std::time::Duration::from_millis(1500)),
         privacy: Privacy::Device,
+        numerics: Numerics::Fast,
     };
     assert_eq!(options, expected);
     assert_eq!(serde_json::to_string(&options).unwrap(), json);
     assert_eq!(serde_json::from_str::<Options>("{}").unwrap(), Options::default());
+    assert!(!serde_json::to_string(&Options::default()).unwrap().contains("numerics"));
     assert!(serde_json::from_str::<Options>(r#"{"privcy":"device"}"#).is_err(), "a typo must not mean less privacy");
     assert!(serde_json::from_str::<Options>(r#"{"deadlineMs":-1}"#).is_err());
+}
+
+#[test]
+fn numerics_have_names() {
+    for numerics in [Numerics::Exact, Numerics::Fast] {
+        assert_eq!(numerics.as_str().parse(), Ok(numerics));
+        assert_eq!(serde_json::to_value(numerics).unwrap(), numerics.as_str());
+    }
+    assert!("quick".parse::<Numerics>().unwrap_err().to_string().contains("expected exact"));
 }
 
 #[test]

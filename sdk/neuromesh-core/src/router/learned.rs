@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Timestamp;
+use crate::{ShapeClass, Timestamp};
 
 /// Weight of the newest sample.
 const NEWEST: f64 = 0.3;
@@ -20,9 +20,34 @@ impl Learned {
         self.at = now;
     }
 
+    /// Takes a value that was smoothed already.
+    pub fn set(&mut self, now: Timestamp, value: f64) {
+        *self = Self { value: Some(value), at: now };
+    }
+
     pub fn is_fresh(&self, now: Timestamp, stale: Duration) -> bool {
         self.value.is_some() && now.since(self.at) < stale
     }
+}
+
+/// The time at `class`, from the times of classes that are known, in ascending order: between two of them on the line that
+/// they make on logarithmic scales, above the largest in proportion to the size, below the smallest as long as that.
+pub(crate) fn at_class(known: impl Iterator<Item = (ShapeClass, f64)>, class: ShapeClass) -> Option<f64> {
+    let mut below: Option<(ShapeClass, f64)> = None;
+    for (other, time) in known {
+        if other >= class {
+            return Some(match below {
+                Some((least, from)) if other > class && from > 0.0 && time > 0.0 => {
+                    let part = f64::from(class.log2() - least.log2()) / f64::from(other.log2() - least.log2());
+                    from * (time / from).powf(part)
+                }
+                _ => time,
+            });
+        }
+        below = Some((other, time));
+    }
+    let (largest, time) = below?;
+    Some(time * 2f64.powi(i32::from(class.log2() - largest.log2())))
 }
 
 /// What was measured of a peer, whatever the model.

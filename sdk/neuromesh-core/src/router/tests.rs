@@ -42,6 +42,7 @@ fn query(options: &Options) -> Query<'_> {
         model: model(),
         model_bytes: 90_000_000,
         input_bytes: 1000,
+        class: ShapeClass::of_size(1000),
         options,
         remaining: Duration::from_secs(30),
         explore: true,
@@ -52,10 +53,12 @@ fn ran(peer: u8, elapsed: u64, service: u64) -> Observation {
     Observation {
         peer: id(peer),
         model: model(),
+        class: ShapeClass::of_size(1000),
         elapsed: ms(elapsed),
         load: ms(0),
         queue: ms(0),
         service: ms(service),
+        expected: None,
         shipped: if peer == 1 { 0 } else { 1000 },
         output_bytes: 1500,
         source: Source::Loaded,
@@ -311,4 +314,62 @@ fn a_thousand_candidates_make_a_short_account() {
     assert_eq!(choice.considered.len(), MAX_CONSIDERED);
     assert_eq!(choice.considered[0].peer, choice.peer);
     assert!(choice.reason.ends_with("; 997 more"), "{}", choice.reason);
+}
+
+#[test]
+fn times_are_learned_for_each_class_of_input() {
+    let any = Options::default();
+    let mut router = quiet();
+    let at = |size: u64, service: u64| Observation { class: ShapeClass::of_size(size), ..ran(1, service, service) };
+    router.observe(NOW, &at(16, 10));
+    router.observe(NOW, &at(256, 160));
+    let predicted = |router: &mut Router, size: u64| {
+        let query = Query { class: ShapeClass::of_size(size), ..query(&any) };
+        let choice = router.choose(NOW, &query, &[device()]).unwrap();
+        (choice.considered[0].service_ms, choice.measured)
+    };
+    assert_eq!(predicted(&mut router, 16), (10, true));
+    assert_eq!(predicted(&mut router, 256), (160, true));
+    assert_eq!(predicted(&mut router, 64), (40, false), "between the two");
+    assert_eq!(predicted(&mut router, 1024), (640, false), "beyond the largest it grows with the size");
+    assert_eq!(predicted(&mut router, 2), (10, false), "below the smallest it stays");
+
+    // Small inputs are answered here, large ones where it is worth the way.
+    let edge =
+        |size: u64, service: u64| Observation { class: ShapeClass::of_size(size), ..ran(2, service + 30, service) };
+    router.observe_rtt(NOW, id(2), ms(30));
+    router.observe(NOW, &edge(16, 2));
+    router.observe(NOW, &edge(256, 20));
+    let candidates = [device(), remote(2, Tier::Edge)];
+    for (size, expected) in [(16, 1), (256, 2), (16, 1)] {
+        let query = Query { class: ShapeClass::of_size(size), explore: false, ..query(&any) };
+        let choice = router.choose(NOW, &query, &candidates).unwrap();
+        assert_eq!(choice.peer, id(expected), "{size}: {}", choice.reason);
+    }
+}
+
+#[test]
+fn interpolation_needs_no_good_numbers() {
+    let class = ShapeClass::of_size;
+    let at = |known: &[(u64, f64)], size| at_class(known.iter().map(|(size, time)| (class(*size), *time)), class(size));
+    assert_eq!(at(&[], 5), None);
+    assert_eq!(at(&[(4, 0.0), (16, 0.0)], 8), Some(0.0));
+    assert_eq!(at(&[(4, 0.0), (16, 8.0)], 8), Some(8.0));
+    assert_eq!(at(&[(4, 2.0), (16, 8.0)], 8), Some(4.0));
+    assert_eq!(at(&[(4, 2.0), (4, 3.0)], 8), Some(6.0), "the last of equal ones");
+    assert!(at(&[(1, f64::MAX)], u64::MAX).unwrap().is_infinite());
+}
+
+#[test]
+fn what_an_engine_expects_counts_more_than_what_one_run_took() {
+    let any = Options::default();
+    let mut router = quiet();
+    router.observe(NOW, &Observation { expected: Some(ms(20)), ..ran(1, 100, 100) });
+    let choice = router.choose(NOW, &query(&any), &[device()]).unwrap();
+    assert_eq!(choice.considered[0].service_ms, 20);
+    router.observe(NOW, &Observation { expected: Some(ms(60)), ..ran(1, 100, 100) });
+    let choice = router.choose(NOW, &query(&any), &[device()]).unwrap();
+    assert_eq!(choice.considered[0].service_ms, 60, "at once: the engine has smoothed it");
+    router.observe_service(NOW, model(), ShapeClass::of_size(1 << 30), ms(300), None);
+    assert_eq!(router.services(&model(), &id(1)).len(), 2);
 }

@@ -136,7 +136,7 @@ impl Peer {
                     self.send(peer, Frame::Reply(theirs, bytes));
                 }
             }
-            Output::Infer { task, model, input } => self.infer(now, task, model, &input),
+            Output::Infer { task, model, input, .. } => self.infer(now, task, model, &input),
             Output::CancelInfer { task } => {
                 self.cancels += 1;
                 let cancelled = TaskError::new(ErrorKind::Cancelled, "cancelled");
@@ -159,7 +159,7 @@ impl Peer {
             None => {
                 let info = self.mesh.models().into_iter().find(|info| info.digest == model);
                 let (name, bytes) = info.map_or((String::new(), 0), |info| (info.name, info.size));
-                self.models.push(LocalModel { name, digest: model, bytes, loaded: true });
+                self.models.push(LocalModel { name, digest: model, bytes, loaded: true, times: Vec::new() });
                 self.speed.fetch + self.speed.load
             }
         };
@@ -168,6 +168,7 @@ impl Peer {
             output,
             load,
             service,
+            expected: None,
             exactness: Exactness::Exact,
         });
         let done = if self.hangs { Timestamp::from_millis(u64::MAX) } else { now + load + service };

@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_ERROR_TEXT, MAX_INFER_BYTES, MAX_INFER_HEADER_BYTES, WireError, clip, decode, encode};
+use super::{
+    MAX_ERROR_TEXT, MAX_INFER_BYTES, MAX_INFER_HEADER_BYTES, WireError, clip, decode, decode_extended, encode,
+};
 use crate::{
     Digest, Payload, Receipt, SparseBytes, Tensor,
     payload::{DType, MAX_PARTS, MAX_PAYLOAD_BYTES, MAX_TENSORS, Part},
+    request::Numerics,
 };
 
 const REQUEST: &str = "infer request";
@@ -21,6 +24,8 @@ pub struct InferRequest {
     pub budget_ms: u32,
     /// Drawn by the asker; the same in every attempt of one request.
     pub nonce: u64,
+    /// How exact the answer must be.
+    pub numerics: Numerics,
     /// What to run it on.
     pub input: Payload,
 }
@@ -106,6 +111,8 @@ impl ErrorKind {
     }
 }
 
+/// The header of an exact request. That of a fast one goes on with [`FAST`], and is sent only to peers that say in their
+/// presence that they read it.
 #[derive(Serialize, Deserialize)]
 struct RequestHead {
     model: Digest,
@@ -113,6 +120,9 @@ struct RequestHead {
     nonce: u64,
     input: PayloadHead,
 }
+
+/// What the header of a fast request ends with.
+const FAST: u8 = 1;
 
 #[derive(Serialize, Deserialize)]
 enum ReplyHead {
@@ -143,16 +153,26 @@ impl InferRequest {
     /// # Errors
     /// [`WireError::Payload`] for an input that breaks a rule.
     pub fn encode(&self) -> Result<Vec<u8>, WireError> {
-        Self::encode_parts(self.model, self.budget_ms, self.nonce, &self.input)
+        Self::encode_parts(self.model, self.budget_ms, self.nonce, self.numerics, &self.input)
     }
 
     /// The same from its parts, without a copy of the input.
     ///
     /// # Errors
     /// As [`InferRequest::encode`].
-    pub fn encode_parts(model: Digest, budget_ms: u32, nonce: u64, input: &Payload) -> Result<Vec<u8>, WireError> {
+    pub fn encode_parts(
+        model: Digest,
+        budget_ms: u32,
+        nonce: u64,
+        numerics: Numerics,
+        input: &Payload,
+    ) -> Result<Vec<u8>, WireError> {
         let head = RequestHead { model, budget_ms, nonce, input: describe(input)? };
-        with_body(REQUEST, encode(&head, input.size()), input)
+        let encoded = match numerics {
+            Numerics::Exact => encode(&head, input.size()),
+            Numerics::Fast => encode(&(head, FAST), input.size()),
+        };
+        with_body(REQUEST, encoded, input)
     }
 
     /// Reads a request.
@@ -160,9 +180,14 @@ impl InferRequest {
     /// # Errors
     /// [`WireError`]; an input that is returned has passed [`Payload::validate`].
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let (head, body): (RequestHead, _) = decode(REQUEST, bytes, LIMITS)?;
+        let (head, more, body): (RequestHead, _, _) = decode_extended(REQUEST, bytes, LIMITS)?;
+        let numerics = match more {
+            [] => Numerics::Exact,
+            [FAST] => Numerics::Fast,
+            _ => return Err(WireError::Trailing(REQUEST)),
+        };
         let input = restore(REQUEST, head.input, body)?;
-        Ok(Self { model: head.model, budget_ms: head.budget_ms, nonce: head.nonce, input })
+        Ok(Self { model: head.model, budget_ms: head.budget_ms, nonce: head.nonce, numerics, input })
     }
 }
 

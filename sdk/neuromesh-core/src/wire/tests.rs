@@ -7,6 +7,7 @@ use crate::{
     Digest, Payload, Receipt, SparseBytes, Tensor,
     payload::{DType, MAX_NAME, MAX_RANK, MAX_TENSORS, Part},
     receipt::Exactness,
+    request::Numerics,
 };
 
 fn digest(byte: u8) -> Digest {
@@ -26,7 +27,11 @@ fn payloads() -> Vec<Payload> {
 }
 
 fn request(input: Payload) -> InferRequest {
-    InferRequest { model: digest(0xaa), budget_ms: 30_000, nonce: 7, input }
+    InferRequest { model: digest(0xaa), budget_ms: 30_000, nonce: 7, numerics: Numerics::Exact, input }
+}
+
+fn fast(input: Payload) -> InferRequest {
+    InferRequest { numerics: Numerics::Fast, ..request(input) }
 }
 
 fn reply(output: Payload) -> InferReply {
@@ -40,6 +45,7 @@ fn messages() -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     for payload in payloads() {
         all.push(request(payload.clone()).encode().unwrap());
+        all.push(fast(payload.clone()).encode().unwrap());
         all.push(reply(payload).encode().unwrap());
     }
     all.push(InferReply::failure(ErrorKind::Busy, "later").encode().unwrap());
@@ -61,6 +67,8 @@ fn messages_come_back_as_they_were() {
     for payload in payloads() {
         let asked = request(payload.clone());
         assert_eq!(InferRequest::decode(&asked.encode().unwrap()), Ok(asked));
+        let asked = fast(payload.clone());
+        assert_eq!(InferRequest::decode(&asked.encode().unwrap()), Ok(asked));
         let answered = reply(payload);
         assert_eq!(InferReply::decode(&answered.encode().unwrap()), Ok(answered));
     }
@@ -79,6 +87,8 @@ fn golden_bytes() {
     let a32 = "aa".repeat(32);
     let text = request(Payload::Text("hi".into())).encode().unwrap();
     assert_eq!(hex::encode(text), format!("0126000000{a32}b0ea010700026869"));
+    let text = fast(Payload::Text("hi".into())).encode().unwrap();
+    assert_eq!(hex::encode(text), format!("0127000000{a32}b0ea01070002016869"));
     let tensors = request(payloads().remove(3)).encode().unwrap();
     assert_eq!(hex::encode(tensors), format!("012d000000{a32}b0ea01070301017803020102080100000002000000"));
     let bytes = request(payloads().remove(2)).encode().unwrap();

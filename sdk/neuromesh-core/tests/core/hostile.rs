@@ -35,8 +35,13 @@ fn garbage_from_a_peer_changes_nothing_for_others() {
     world.with(&edge, |peer, now| peer.on_connected(now, evil, ms(1)));
 
     // Real frames to damage.
-    let question =
-        InferRequest { model: digest("m"), budget_ms: 9, nonce: 1, input: text("m", Options::default()).input };
+    let question = InferRequest {
+        model: digest("m"),
+        budget_ms: 9,
+        nonce: 1,
+        numerics: Default::default(),
+        input: text("m", Options::default()).input,
+    };
     let question = question.encode().expect("valid");
     for n in 0..3000u64 {
         let frame = match rng.random_range(0..5) {

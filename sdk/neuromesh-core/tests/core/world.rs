@@ -34,7 +34,7 @@ pub fn config(number: u16, tier: Tier, seed: u64) -> Config {
 }
 
 pub fn model(name: &str, loaded: bool) -> LocalModel {
-    LocalModel { name: name.to_owned(), digest: digest(name), bytes: 1_000_000, loaded }
+    LocalModel { name: name.to_owned(), digest: digest(name), bytes: 1_000_000, loaded, times: Vec::new() }
 }
 
 pub fn digest(name: &str) -> Digest {

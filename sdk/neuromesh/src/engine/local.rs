@@ -1,5 +1,5 @@
 //! The engine in this process: loads models from the blob store, keeps them while memory lasts, runs them on a bounded
-//! number of threads.
+//! number of threads. How many of them share a run is chosen by what was measured before.
 
 use std::{
     collections::BTreeMap,
@@ -7,19 +7,23 @@ use std::{
     time::Duration,
 };
 
-use neuromesh_core::{Digest, Manifest, ids::DigestWriter};
-use tokio::sync::Semaphore;
+use neuromesh_core::{Digest, Manifest, Numerics, ShapeClass, choice::Backend, ids::DigestWriter};
+use neuromesh_infer::{Run, RunOptions, kernels::cpu, kernels::threads::Threads};
 
-use super::{Cancel, Engine, Job, JobDone, JobError, PluginHost, Prepared};
+use super::{
+    Cancel, Conduct, Engine, Job, JobDone, JobError, PluginHost, Prepared,
+    crew::{Crew, Loan},
+    memo::Memo,
+};
 use crate::{
     platform::{self, BoxFuture, Stopwatch},
-    storage::BlobStore,
+    storage::{BlobStore, DocStore},
 };
 
 /// Bounds of a [`LocalEngine`].
 #[derive(Clone, Debug)]
 pub struct LocalEngineConfig {
-    /// Jobs that run at once.
+    /// Threads that run jobs, 1 to [`MAX_THREADS`](super::MAX_THREADS): so many jobs at once, or fewer that share them.
     pub threads: usize,
     /// Bytes for all loaded models together, and for the activations of one run.
     pub memory: u64,
@@ -39,7 +43,8 @@ struct Shared {
     blobs: Arc<dyn BlobStore>,
     plugins: Option<Arc<dyn PluginHost>>,
     memory: u64,
-    slots: Arc<Semaphore>,
+    crew: Arc<Crew>,
+    memo: Arc<Memo>,
     loaded: Mutex<Loaded>,
 }
 
@@ -57,9 +62,31 @@ impl LocalEngine {
             blobs,
             plugins,
             memory: config.memory,
-            slots: Arc::new(Semaphore::new(config.threads.max(1))),
+            crew: Crew::new(config.threads),
+            memo: Arc::new(Memo::transient()),
             loaded: Mutex::default(),
         }))
+    }
+
+    /// The same engine, before its first job: what it learns of its speed is kept in `store`, and what lies there is used
+    /// if it was learned on the same `machine`, a text that names processor, instruction set and number of threads.
+    #[must_use]
+    pub async fn remembering(self, store: Arc<dyn DocStore>, machine: &str) -> Self {
+        let memo = Arc::new(Memo::open(store, machine).await);
+        let Shared { blobs, plugins, memory, crew, .. } = &*self.0;
+        Self(Arc::new(Shared {
+            blobs: blobs.clone(),
+            plugins: plugins.clone(),
+            memory: *memory,
+            crew: crew.clone(),
+            memo,
+            loaded: Mutex::default(),
+        }))
+    }
+
+    /// Threads that run jobs.
+    pub fn threads(&self) -> usize {
+        self.0.crew.total()
     }
 }
 
@@ -70,6 +97,10 @@ impl Engine for LocalEngine {
 
     fn loaded(&self) -> Vec<Digest> {
         self.0.loaded().models.keys().copied().collect()
+    }
+
+    fn expectations(&self, model: &Digest) -> Vec<(ShapeClass, Duration)> {
+        self.0.memo.expectations(model)
     }
 
     fn unload(&self, model: &Digest) {
@@ -83,8 +114,8 @@ impl Engine for LocalEngine {
 
 impl Shared {
     async fn run(self: Arc<Self>, job: Job, cancel: Cancel) -> Result<JobDone, JobError> {
-        let slot = tokio::select! {
-            slot = self.slots.clone().acquire_owned() => slot.expect("the semaphore is never closed"),
+        let loan = tokio::select! {
+            loan = self.crew.lend() => loan,
             () = cancel.cancelled() => return Err(JobError::Cancelled),
         };
         let watch = Stopwatch::start();
@@ -99,16 +130,35 @@ impl Shared {
         if cancel.is_cancelled() {
             return Err(JobError::Cancelled);
         }
-        let plugins = self.plugins.clone();
-        let work = move || {
-            let _slot = slot;
-            let watch = Stopwatch::start();
-            let output = prepared.run(job.input, plugins.as_deref(), &cancel)?;
-            Ok(JobDone { output, load, service: watch.elapsed() })
-        };
-        platform::blocking(work)
-            .await
-            .unwrap_or_else(|| Err(JobError::Failed("the engine stopped unexpectedly".into())))
+        let shared = self.clone();
+        let done = platform::blocking(move || shared.perform(job, &prepared, loan, load, &cancel)).await;
+        self.memo.save();
+        done.unwrap_or_else(|| Err(JobError::Failed("the engine stopped unexpectedly".into())))
+    }
+
+    /// Runs a job on the calling thread, with helpers while nobody else needs them.
+    fn perform(
+        &self,
+        job: Job,
+        prepared: &Prepared,
+        mut loan: Loan,
+        load: Duration,
+        cancel: &Cancel,
+    ) -> Result<JobDone, JobError> {
+        let class = ShapeClass::of(&job.input);
+        let threads = u16::try_from(self.crew.total()).unwrap_or(u16::MAX);
+        let backend = self.memo.choose(job.model, class, &Backend::candidates(job.numerics, threads));
+        let mut conductor = Conductor { loan: &mut loan, backend, as_chosen: true };
+        let watch = Stopwatch::start();
+        let (output, exactness) = prepared.run(job.input, self.plugins.as_deref(), cancel, &mut conductor)?;
+        let service = watch.elapsed();
+        tracing::debug!(model = %job.model, class = class.log2(), ?backend, ?service, as_chosen = conductor.as_chosen, "ran");
+        if conductor.as_chosen && loan.was_undisturbed() {
+            self.memo.observe(job.model, class, backend, service);
+        }
+        drop(loan);
+        let expected = self.memo.expected(&job.model, class, job.numerics);
+        Ok(JobDone { output, load, service, expected, exactness })
     }
 
     async fn load(self: Arc<Self>, digest: Digest, manifest: &Manifest) -> Result<Arc<Prepared>, JobError> {
@@ -147,6 +197,36 @@ impl Shared {
 
     fn loaded(&self) -> MutexGuard<'_, Loaded> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs graphs on the chosen backend, as far as threads are free; a plugin's own time takes none but the run's own.
+struct Conductor<'a> {
+    loan: &'a mut Loan,
+    backend: Backend,
+    as_chosen: bool,
+}
+
+impl Conduct for Conductor<'_> {
+    fn begin(&mut self) -> RunOptions {
+        self.as_chosen &= self.loan.widen(self.backend.threads.into());
+        let numerics = match self.backend.numerics {
+            Numerics::Exact => cpu::Numerics::Exact,
+            Numerics::Fast => cpu::Numerics::Fast,
+        };
+        RunOptions { numerics: Some(numerics), threads: Some(self.loan.threads()) }
+    }
+
+    fn between(&mut self, run: &mut Run) {
+        if self.loan.is_wanted() {
+            run.set_threads(Threads::single());
+            self.loan.narrow();
+            self.as_chosen = false;
+        }
+    }
+
+    fn end(&mut self) {
+        self.loan.narrow();
     }
 }
 

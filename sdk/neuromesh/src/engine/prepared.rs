@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use neuromesh_core::{DType, Digest, Payload, Pipeline, SparseBytes, Tensor};
+use neuromesh_core::{DType, Digest, Payload, Pipeline, SparseBytes, Tensor, receipt::Exactness};
 use neuromesh_infer::{
-    self as infer, LoadError, Model, RunError,
+    self as infer, LoadError, Model, RunError, RunOptions,
+    kernels::cpu::Numerics,
     text::{EmbedRun, Embedder},
 };
 
@@ -30,6 +31,26 @@ struct Plugin {
     component: Digest,
     bytes: Vec<u8>,
     files: BTreeMap<String, Arc<Vec<u8>>>,
+}
+
+/// Decides how runs of a graph go; a plugin may make several, one after another. [`RunOptions`] decide once for all.
+pub trait Conduct: Send {
+    /// A run begins: which kernels, and who helps.
+    fn begin(&mut self) -> RunOptions;
+
+    /// An operator is about to be executed; who helps may change.
+    fn between(&mut self, run: &mut infer::Run) {
+        let _ = run;
+    }
+
+    /// The run is over, however it ended.
+    fn end(&mut self) {}
+}
+
+impl Conduct for RunOptions {
+    fn begin(&mut self) -> RunOptions {
+        self.clone()
+    }
 }
 
 /// A run under way, one operator of the graph at a time.
@@ -73,24 +94,35 @@ impl Prepared {
         Ok(Self(kind))
     }
 
-    /// Runs to the end; ends soon after `cancel`.
+    /// Runs to the end. After `cancel` no further operator is begun.
     ///
     /// # Errors
     /// [`JobError`].
-    pub fn run(&self, input: Payload, plugins: Option<&dyn PluginHost>, cancel: &Cancel) -> Result<Payload, JobError> {
+    pub fn run(
+        &self,
+        input: Payload,
+        plugins: Option<&dyn PluginHost>,
+        cancel: &Cancel,
+        conduct: &mut dyn Conduct,
+    ) -> Result<(Payload, Exactness), JobError> {
         if let (Kind::Plugin(plugin), Payload::Bytes(input)) = (&self.0, &input) {
             let host = plugins.ok_or_else(|| JobError::Plugin("this peer hosts no plugins".into()))?;
-            return plugin.run(host, input, cancel).map(Payload::Json);
+            return plugin.run(host, input, cancel, conduct);
         }
-        let mut run = self.start(input)?;
-        loop {
-            if cancel.is_cancelled() {
-                return Err(JobError::Cancelled);
+        let options = conduct.begin();
+        let result = self.start_with(input, options).and_then(|mut run| {
+            loop {
+                conduct.between(run.run_mut());
+                if cancel.is_cancelled() {
+                    return Err(JobError::Cancelled);
+                }
+                if let Some(output) = run.step()? {
+                    return Ok((output, run.exactness()));
+                }
             }
-            if let Some(output) = run.step()? {
-                return Ok(output);
-            }
-        }
+        });
+        conduct.end();
+        result
     }
 
     /// Begins a run that the caller advances. Plugins cannot be run so: they call the engine themselves.
@@ -98,14 +130,23 @@ impl Prepared {
     /// # Errors
     /// [`JobError::InvalidInput`] when the input is not of the kind that the model takes.
     pub fn start(&self, input: Payload) -> Result<PreparedRun, JobError> {
+        self.start_with(input, RunOptions::default())
+    }
+
+    /// The same, with more to choose.
+    ///
+    /// # Errors
+    /// As [`Prepared::start`].
+    pub fn start_with(&self, input: Payload, options: RunOptions) -> Result<PreparedRun, JobError> {
         let wrong = |takes: &str| Err(JobError::InvalidInput(format!("this model takes {takes}")));
         match (&self.0, input) {
             (Kind::Tensors(model), Payload::Tensors(tensors)) => {
-                let run = model.start(to_engine(tensors)?).map_err(run_error)?;
+                let run = model.start_with(to_engine(tensors)?, options).map_err(run_error)?;
                 Ok(PreparedRun(Running::Tensors(run)))
             }
             (Kind::Embedding(embedder), Payload::Text(text)) => {
-                let run = embedder.start(&text).map_err(|error| JobError::InvalidInput(error.to_string()))?;
+                let run = embedder.start_with(&text, options);
+                let run = run.map_err(|error| JobError::InvalidInput(error.to_string()))?;
                 Ok(PreparedRun(Running::Embedding(run)))
             }
             (Kind::Tensors(_), _) => wrong("tensors"),
@@ -119,30 +160,72 @@ impl Prepared {
     /// # Errors
     /// [`JobError`].
     pub fn run_tensors(&self, inputs: Vec<Tensor>, cancel: &Cancel) -> Result<Vec<Tensor>, JobError> {
+        self.run_tensors_with(inputs, cancel, &mut RunOptions::default()).map(|(outputs, _)| outputs)
+    }
+
+    /// The same, with more to choose.
+    ///
+    /// # Errors
+    /// [`JobError`].
+    pub fn run_tensors_with(
+        &self,
+        inputs: Vec<Tensor>,
+        cancel: &Cancel,
+        conduct: &mut dyn Conduct,
+    ) -> Result<(Vec<Tensor>, Exactness), JobError> {
         let graph = match &self.0 {
             Kind::Tensors(graph) => graph,
             Kind::Plugin(plugin) => &plugin.graph,
             Kind::Embedding(_) => return Err(JobError::InvalidInput("this model takes text".into())),
         };
-        from_engine(run_graph(graph, to_engine(inputs)?, cancel)?)
+        let (outputs, numerics) = run_graph(graph, to_engine(inputs)?, cancel, conduct)?;
+        Ok((from_engine(outputs)?, exactness(numerics)))
     }
 }
 
 impl Plugin {
-    fn run(&self, host: &dyn PluginHost, input: &SparseBytes, cancel: &Cancel) -> Result<String, JobError> {
-        let mut infer = |inputs| run_graph(&self.graph, inputs, cancel).map_err(|error| error.to_string());
-        host.run(PluginCall {
+    fn run(
+        &self,
+        host: &dyn PluginHost,
+        input: &SparseBytes,
+        cancel: &Cancel,
+        conduct: &mut dyn Conduct,
+    ) -> Result<(Payload, Exactness), JobError> {
+        let mut all = Exactness::Exact;
+        let mut infer = |inputs| {
+            let done = run_graph(&self.graph, inputs, cancel, conduct);
+            let (outputs, numerics) = done.map_err(|error| error.to_string())?;
+            if numerics == Numerics::Fast {
+                all = Exactness::Approximate;
+            }
+            Ok(outputs)
+        };
+        let answer = host.run(PluginCall {
             component: self.component,
             bytes: &self.bytes,
             input,
             files: &self.files,
             infer: &mut infer,
             cancel,
-        })
+        })?;
+        Ok((Payload::Json(answer), all))
     }
 }
 
 impl PreparedRun {
+    /// What its numbers are.
+    pub fn exactness(&mut self) -> Exactness {
+        exactness(self.run_mut().numerics())
+    }
+
+    /// The run of the graph.
+    pub fn run_mut(&mut self) -> &mut infer::Run {
+        match &mut self.0 {
+            Running::Tensors(run) => run,
+            Running::Embedding(run) => run.run_mut(),
+        }
+    }
+
     /// One operator; the output once the last one is done.
     ///
     /// # Errors
@@ -167,16 +250,33 @@ fn embedding(vector: &[f32]) -> Payload {
     Payload::Tensors(vec![Tensor { name: EMBEDDING.into(), dtype: DType::F32, shape, data }])
 }
 
-fn run_graph(model: &Arc<Model>, inputs: NamedTensors, cancel: &Cancel) -> Result<NamedTensors, JobError> {
-    let mut run = model.start(inputs).map_err(run_error)?;
-    loop {
-        if cancel.is_cancelled() {
-            return Err(JobError::Cancelled);
-        }
-        if let Some(outputs) = run.step().map_err(run_error)? {
-            return Ok(outputs);
-        }
+fn exactness(numerics: Numerics) -> Exactness {
+    match numerics {
+        Numerics::Exact => Exactness::Exact,
+        Numerics::Fast => Exactness::Approximate,
     }
+}
+
+fn run_graph(
+    model: &Arc<Model>,
+    inputs: NamedTensors,
+    cancel: &Cancel,
+    conduct: &mut dyn Conduct,
+) -> Result<(NamedTensors, Numerics), JobError> {
+    let options = conduct.begin();
+    let result = model.start_with(inputs, options).map_err(run_error).and_then(|mut run| {
+        loop {
+            conduct.between(&mut run);
+            if cancel.is_cancelled() {
+                return Err(JobError::Cancelled);
+            }
+            if let Some(outputs) = run.step().map_err(run_error)? {
+                return Ok((outputs, run.numerics()));
+            }
+        }
+    });
+    conduct.end();
+    result
 }
 
 fn load_error(error: LoadError) -> JobError {

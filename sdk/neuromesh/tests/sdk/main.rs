@@ -1,5 +1,6 @@
 //! Real peers on loopback: libp2p, stores, engine, nothing replaced.
 
 mod documents;
+mod engine;
 mod models;
 mod peers;

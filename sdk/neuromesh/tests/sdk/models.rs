@@ -5,8 +5,8 @@ use crate::peers::{
     Stores, add_model, add_model_of, bytes, join, request, square, until, until_event, until_holds, vector,
 };
 
-const DOUBLE: &[u8] = include_bytes!("fixtures/double.onnx");
-const SLOW: &[u8] = include_bytes!("fixtures/slow.onnx");
+pub const DOUBLE: &[u8] = include_bytes!("fixtures/double.onnx");
+pub const SLOW: &[u8] = include_bytes!("fixtures/slow.onnx");
 
 fn floats(payload: &Payload) -> Vec<f32> {
     let Payload::Tensors(tensors) = payload else { panic!("not tensors: {payload:?}") };
