@@ -3,17 +3,22 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 use js_sys::{Array, Uint8Array};
 use neuromesh::{
     Digest, Manifest,
-    core::ids::DigestWriter,
-    engine::{Cancel, How, JobError, Prepared},
-    infer::{Data, Limits, Model, RunOptions, Tensor, kernels::cpu::Numerics, kernels::threads::Threads},
+    core::{
+        Numerics, ShapeClass,
+        choice::{Backend, Chooser},
+        ids::DigestWriter,
+    },
+    engine::{Cancel, JobError, Prepared},
+    infer::{Data, Limits, Model, RunOptions, Tensor, kernels::cpu, kernels::threads::Threads},
+    platform,
 };
 use wasm_bindgen::{convert::TryFromJsValue, prelude::*};
 
 use crate::{
     errors::{invalid, named},
-    file::WasmFile,
+    file::{Content, WasmFile},
     pool,
-    run::WasmRun,
+    run::{Trial, WasmRun},
     values::{get, payload_from_js, string, tensors_from_js, tensors_to_js},
 };
 
@@ -25,6 +30,7 @@ const WARM: &[u8] = include_bytes!("../warm/graph.onnx");
 pub struct WasmEngine {
     models: RefCell<BTreeMap<String, Rc<Prepared>>>,
     threads: Threads,
+    chooser: Rc<RefCell<Chooser>>,
 }
 
 #[wasm_bindgen]
@@ -33,7 +39,13 @@ impl WasmEngine {
     /// that call [`help`](crate::help). The pool of an engine made before gets no further helpers.
     #[wasm_bindgen(constructor)]
     pub fn new(threads: Option<u32>) -> Self {
-        Self { models: RefCell::default(), threads: pool::open(threads.unwrap_or(1) as usize) }
+        let [a, b, c, d, e, f, g, h, ..] = platform::random_seed();
+        let chooser = Chooser::new("", u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        Self {
+            models: RefCell::default(),
+            threads: pool::open(threads.unwrap_or(1) as usize),
+            chooser: Rc::new(RefCell::new(chooser)),
+        }
     }
 
     /// Whether runs may be asked to be fast: this module has the instructions for it.
@@ -64,14 +76,24 @@ impl WasmEngine {
         let manifest =
             Manifest::from_json(manifest.as_bytes()).map_err(|error| named("ModelInvalid", &error.to_string()))?;
         let files = files.dyn_into::<Array>().map_err(|_| invalid("files must be an array of {role, data}"))?;
-        let mut by_role = BTreeMap::new();
+        let (mut graph, mut by_role) = (None, BTreeMap::new());
         for file in files.iter() {
             let role = string(&file, "role")?;
-            let data = content(&role, get(&file, "data")?)?;
             let known = manifest.file(&role).ok_or_else(|| invalid(&format!("the manifest has no file {role:?}")))?;
-            by_role.insert(role, (known.digest, data));
+            match content(&role, get(&file, "data")?)? {
+                Content::Graph(loader, _) if role == "graph" => graph = Some(loader),
+                Content::Graph(..) => return Err(invalid(&format!("file {role:?} was begun as the graph"))),
+                Content::Bytes(data) => drop(by_role.insert(role, (known.digest, data))),
+            }
         }
-        let prepared = Prepared::new(&manifest.pipeline, by_role, memory as u64).map_err(|error| job_to_js(&error))?;
+        let prepared = match graph {
+            None => Prepared::new(&manifest.pipeline, by_role, memory as u64),
+            Some(loader) => loader
+                .finish()
+                .map_err(JobError::from)
+                .and_then(|graph| Prepared::with_graph(&manifest.pipeline, Arc::new(graph), by_role)),
+        };
+        let prepared = prepared.map_err(|error| job_to_js(&error))?;
         self.models.borrow_mut().insert(digest.clone(), Rc::new(prepared));
         Ok(digest)
     }
@@ -86,8 +108,8 @@ impl WasmEngine {
         self.models.borrow().keys().cloned().collect()
     }
 
-    /// Begins a run of a model without a plugin: on at most `threads` of the engine's threads (all when absent), `numerics`
-    /// "exact" (when absent) or "fast".
+    /// Begins a run of a model without a plugin, `numerics` "exact" (when absent) or "fast": on at most `threads` of the engine's
+    /// threads; when absent, on as many and as exactly as was found to be fastest within what is allowed.
     pub fn start(
         &self,
         digest: &str,
@@ -95,12 +117,25 @@ impl WasmEngine {
         threads: Option<u32>,
         numerics: Option<String>,
     ) -> Result<WasmRun, JsValue> {
-        let options = self.options(threads, numerics.as_deref())?;
-        let run = self.model(digest)?.start_with(payload_from_js(&input)?, options);
-        Ok(WasmRun::new(run.map_err(|error| job_to_js(&error))?))
+        let (model, input) = (self.model(digest)?, payload_from_js(&input)?);
+        let numerics = self.numerics(numerics.as_deref())?;
+        let (options, trial) = match (threads, digest.parse::<Digest>()) {
+            (None, Ok(id)) => {
+                let class = ShapeClass::of(&input);
+                let most = u16::try_from(self.threads.count()).unwrap_or(u16::MAX);
+                let backends = Backend::candidates(numerics, most);
+                let backend = self.chooser.borrow_mut().choose(id, class, &backends);
+                let options = self.options(usize::from(backend.threads), backend.numerics);
+                (options, Some(Trial { chooser: self.chooser.clone(), model: id, class, backend }))
+            }
+            _ => (self.options(threads.map_or(usize::MAX, |most| most as usize), numerics), None),
+        };
+        let run = model.start_with(input, options).map_err(|error| job_to_js(&error))?;
+        Ok(WasmRun::new(run, trial))
     }
 
-    /// Runs the graph of a model to its end at once: what a plugin's import does. Else as `start`.
+    /// Runs the graph of a model to its end at once: what a plugin's import does. On at most `threads` of the engine's threads
+    /// (all when absent).
     #[wasm_bindgen(js_name = runTensors)]
     pub fn run_tensors(
         &self,
@@ -110,15 +145,21 @@ impl WasmEngine {
         numerics: Option<String>,
     ) -> Result<JsValue, JsValue> {
         let tensors = tensors_from_js(&tensors)?;
-        let how = How { options: self.options(threads, numerics.as_deref())?, between: &mut |_| {} };
-        let done = self.model(digest)?.run_tensors_with(tensors, &Cancel::new(), how);
+        let numerics = self.numerics(numerics.as_deref())?;
+        let mut options = self.options(threads.map_or(usize::MAX, |most| most as usize), numerics);
+        let done = self.model(digest)?.run_tensors_with(tensors, &Cancel::new(), &mut options);
         let (outputs, _) = done.map_err(|error| job_to_js(&error))?;
         Ok(tensors_to_js(&outputs))
     }
 
     /// Room for a model's file of `size` bytes, which come in pieces.
     pub fn file(&self, size: f64) -> Result<WasmFile, JsValue> {
-        WasmFile::new(size)
+        WasmFile::bytes_of(size)
+    }
+
+    /// Room for a graph whose file has `size` bytes, which come in pieces; it and its runs take at most `memory` bytes.
+    pub fn graph(&self, size: f64, memory: f64) -> Result<WasmFile, JsValue> {
+        WasmFile::graph(size, memory as u64)
     }
 
     /// Hashes bytes that come in pieces.
@@ -127,15 +168,21 @@ impl WasmEngine {
         WasmDigest::default()
     }
 
-    fn options(&self, threads: Option<u32>, numerics: Option<&str>) -> Result<RunOptions, JsValue> {
+    fn numerics(&self, wanted: Option<&str>) -> Result<Numerics, JsValue> {
+        match wanted {
+            None | Some("exact") => Ok(Numerics::Exact),
+            Some("fast") if self.can_be_fast() => Ok(Numerics::Fast),
+            Some("fast") => Ok(Numerics::Exact),
+            Some(other) => Err(invalid(&format!("numerics are \"exact\" or \"fast\", not {other:?}"))),
+        }
+    }
+
+    fn options(&self, threads: usize, numerics: Numerics) -> RunOptions {
         let numerics = match numerics {
-            None | Some("exact") => Numerics::Exact,
-            Some("fast") if self.can_be_fast() => Numerics::Fast,
-            Some("fast") => Numerics::Exact,
-            Some(other) => return Err(invalid(&format!("numerics are \"exact\" or \"fast\", not {other:?}"))),
+            Numerics::Exact => cpu::Numerics::Exact,
+            Numerics::Fast => cpu::Numerics::Fast,
         };
-        let threads = threads.map_or_else(|| self.threads.clone(), |most| self.threads.at_most(most as usize));
-        Ok(RunOptions { numerics: Some(numerics), threads: Some(threads) })
+        RunOptions { numerics: Some(numerics), threads: Some(self.threads.at_most(threads)) }
     }
 
     fn model(&self, digest: &str) -> Result<Rc<Prepared>, JsValue> {
@@ -163,12 +210,13 @@ impl WasmDigest {
 }
 
 /// A file's bytes, which JavaScript has or has put here.
-fn content(role: &str, data: JsValue) -> Result<Vec<u8>, JsValue> {
+fn content(role: &str, data: JsValue) -> Result<Content, JsValue> {
     if let Some(array) = data.dyn_ref::<Uint8Array>() {
-        return Ok(array.to_vec());
+        return Ok(Content::Bytes(array.to_vec()));
     }
     let file = WasmFile::try_from_js_value(data);
-    file.map(WasmFile::into_bytes).map_err(|_| invalid(&format!("file {role:?}: data must be a Uint8Array or a file")))
+    file.map(WasmFile::into_content)
+        .map_err(|_| invalid(&format!("file {role:?}: data must be a Uint8Array or a file")))
 }
 
 pub(crate) fn job_to_js(error: &JobError) -> JsValue {

@@ -12,6 +12,7 @@ export class WasmEngine {
   start(digest: string, input: WireInput, threads?: number, numerics?: Numerics): WasmRun;
   runTensors(digest: string, tensors: WireTensor[], threads?: number, numerics?: Numerics): WireTensor[];
   file(size: number): WasmFile;
+  graph(size: number, memory: number): WasmFile;
   digestWriter(): WasmDigest;
 }
 

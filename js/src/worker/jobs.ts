@@ -65,7 +65,7 @@ export class Jobs {
 
   /** Loads a graph that no manifest names, from a URL or its bytes; the digest under which it is run. */
   async open(source: string | Uint8Array): Promise<string> {
-    const file = typeof source === "string" ? await download(source, this.#engine) : this.#engine.file(source.byteLength);
+    const file = typeof source === "string" ? await download(source, (size) => this.#engine.graph(size, this.#memory)) : this.#engine.graph(source.byteLength, this.#memory);
     if (typeof source !== "string") file.append(source);
     // Of what remains after the weights, runs get all.
     const manifest: Manifest & { format: 1; license: string } = {
@@ -151,7 +151,7 @@ export class Jobs {
     try {
       for (const { role, digest, size } of manifest.files) {
         if (job.cancelled) throw cancelled();
-        const data = this.#engine.file(size);
+        const data = role === "graph" ? this.#engine.graph(size, this.#memory) : this.#engine.file(size);
         files.push({ role, data });
         await readVerified(this.#blobs, digest, size, data);
         if (forPlugin(role)) kept.set(role, data.bytes());
@@ -188,17 +188,17 @@ export class Jobs {
 }
 
 /** Fetches a file into the engine's memory, piece by piece where its size is known. */
-async function download(url: string, engine: WasmEngine): Promise<WasmFile> {
+async function download(url: string, room: (size: number) => WasmFile): Promise<WasmFile> {
   const response = await fetch(url);
   if (!response.ok) throw named("NetworkError", `${url}: HTTP ${response.status}`);
   const length = response.headers.get("content-encoding") === null ? Number(response.headers.get("content-length") ?? 0) : 0;
   if (response.body === null || !(length > 0)) {
     const bytes = new Uint8Array(await response.arrayBuffer());
-    const file = engine.file(bytes.byteLength);
+    const file = room(bytes.byteLength);
     file.append(bytes);
     return file;
   }
-  const file = engine.file(length);
+  const file = room(length);
   try {
     const reader = response.body.getReader();
     for (let next = await reader.read(); !next.done; next = await reader.read()) file.append(next.value);
