@@ -63,7 +63,7 @@ class Helper {
 
   constructor(number: number) {
     try {
-      this.#worker = new Worker(new URL("./helper.js", import.meta.url), { type: "module", name: `neuromesh-${number}` });
+      this.#worker = new Worker(new URL("./thread.js", import.meta.url), { type: "module", name: `neuromesh-${number}` });
     } catch (error) {
       this.#outcome = Promise.resolve(describe(error).message);
       return;
