@@ -3,7 +3,8 @@
 // Needs beforehand: `wasm/mesh.js`, `wasm/engine.js` and their modules (wasm-bindgen --target web), and the plugins: the
 // component $NEUROMESH_PLUGIN_MAGIKA, or those of the models in $NEUROMESH_CACHE/models (~/.cache/neuromesh/models).
 import { execFileSync } from "node:child_process";
-import { copyFile, mkdir, readFile, rm, stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -23,7 +24,9 @@ async function need(path, how) {
   }
 }
 
-const modules = ["mesh.js", "mesh_bg.wasm", "engine.js", "engine_bg.wasm"];
+// The engines for browsers with shared memory, and with relaxed SIMD as well, are there where std could be compiled for them.
+const engines = ["engine", "engine-threads", "engine-fast"].filter((name) => name === "engine" || existsSync(join(root, "wasm", `${name}_bg.wasm`)));
+const modules = ["mesh", ...engines].flatMap((name) => [`${name}.js`, `${name}_bg.wasm`]);
 for (const name of modules) await need(join(root, "wasm", name), "build the crate neuromesh-wasm first (`make wasm`)");
 await rm(dist, { recursive: true, force: true });
 execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", join(root, "tsconfig.json")], {
@@ -33,6 +36,12 @@ await mkdir(join(dist, "wasm"), { recursive: true });
 for (const name of modules) {
   await copyFile(join(root, "wasm", name), join(dist, "wasm", name));
 }
+const bindings = engines.map((name, index) => `import * as bindings${index} from "./${name}.js";`);
+const named = engines.map((name, index) => `  "${name}": bindings${index},`);
+await writeFile(join(dist, "wasm/modules.js"), `${bindings.join("\n")}\n\nexport const modules = {\n${named.join("\n")}\n};\n`);
+// Literal URLs: that is how bundlers know what to ship.
+const urls = engines.map((name) => `  "${name}": new URL("./${name}_bg.wasm", import.meta.url),`);
+await writeFile(join(dist, "wasm/urls.js"), `export const urls = {\n${urls.join("\n")}\n};\n`);
 
 // The digest in manifests is BLAKE3, which our own module computes.
 const { WasmEngine, initSync } = await import(new URL("../dist/wasm/engine.js", import.meta.url));

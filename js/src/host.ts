@@ -1,8 +1,11 @@
+import type { Numerics } from "./types.js";
 import type { WireInput, WireOutput } from "./wire.js";
 
 /** The end of a job in the Worker. */
 export interface JobDone {
   output: WireOutput;
+  /** Whether running again gives the same bits. */
+  exactness: "exact" | "approximate";
   /** Time spent loading the model; 0 when it was loaded. */
   loadMs: number;
   /** Time spent running it. */
@@ -13,7 +16,7 @@ export interface JobDone {
 
 /** What lives in the Worker, as the WebAssembly module on the page's thread sees it: the engine and the cache of model files. */
 export interface Host {
-  execute(jobId: number, digest: string, manifest: string, input: WireInput): Promise<JobDone>;
+  execute(jobId: number, digest: string, manifest: string, input: WireInput, numerics?: Numerics): Promise<JobDone>;
   cancel(jobId: number): void;
   /** Bytes that the engine gives to a model: one that needs more is not even fetched. */
   readonly memory: number;

@@ -17,10 +17,11 @@ const STORE_NAME = /^[A-Za-z0-9_-]{1,64}$/;
 export async function join(options: JoinOptions = {}): Promise<Mesh> {
   assertEnvironment();
   if (typeof options !== "object" || options === null) throw invalid("options must be an object");
-  const { storeName = "neuromesh", connectTimeout = DEFAULT_CONNECT_TIMEOUT_MS, memory = DEFAULT_MEMORY, signal } = options;
+  const { storeName = "neuromesh", connectTimeout = DEFAULT_CONNECT_TIMEOUT_MS, memory = DEFAULT_MEMORY, threads, signal } = options;
   if (!STORE_NAME.test(storeName)) throw invalid("storeName has 1 to 64 of A-Z, a-z, 0-9, - and _");
   if (!Number.isFinite(connectTimeout) || connectTimeout < 0) throw invalid("connectTimeout must be milliseconds, 0 or more");
   if (!Number.isFinite(memory) || memory <= 0) throw invalid("memory must be a number of bytes above 0");
+  if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) throw invalid("threads must be a whole number above 0");
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid("signal must be an AbortSignal");
   const { addresses, servers } = parseNodes(options.nodes, pageOrigin());
   if (signal?.aborted) throw aborted(signal);
@@ -33,6 +34,9 @@ export async function join(options: JoinOptions = {}): Promise<Mesh> {
     dial?.(address);
   });
   const asked = discovery.ask();
+  const host = new WorkerHost(storeName, memory, threads);
+  // Its module compiles while this thread's does.
+  host.warm();
   const [module, bindings, slot] = await Promise.all([
     compile(new URL("./wasm/mesh_bg.wasm", import.meta.url)),
     import("./wasm/mesh.js"),
@@ -41,9 +45,9 @@ export async function join(options: JoinOptions = {}): Promise<Mesh> {
     }),
   ]).catch((error: unknown) => {
     discovery.stop();
+    host.close();
     throw toError(error, "NetworkError");
   });
-  const host = new WorkerHost(storeName, memory);
   const dispose = () => {
     discovery.stop();
     host.close();
@@ -55,7 +59,7 @@ export async function join(options: JoinOptions = {}): Promise<Mesh> {
     await bindings.default({ module_or_path: module });
     const config = { addresses, storeName, slot: slot.number, agent: "neuromesh-js", tier: "device" as const };
     const wasm = await bindings.WasmMesh.join(config, host);
-    const joined = new Mesh({ wasm, discovery, dispose });
+    const joined = new Mesh({ wasm, discovery, engine: () => host.engine(), dispose });
     mesh = joined;
     // An address that does not answer is tried again by the mesh; a malformed one is a server's fault, not the page's.
     dial = (address) => {

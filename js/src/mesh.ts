@@ -5,7 +5,7 @@ import { NeuromeshError, aborted, invalid, toError } from "./errors.js";
 import { Emitter } from "./events.js";
 import { normalizeInput, normalizeOptions, readsFile } from "./input.js";
 import { toJson } from "./json.js";
-import type { Input, MeshEvent, MeshEvents, ModelInfo, PeerInfo, RunOptions } from "./types.js";
+import type { EngineInfo, Input, MeshEvent, MeshEvents, ModelInfo, PeerInfo, RunOptions } from "./types.js";
 import type { WasmMesh } from "./wasm/mesh.js";
 import type { WireInput } from "./wire.js";
 
@@ -16,6 +16,7 @@ const MAX_DOC_NAME = 256;
 export interface MeshParts {
   wasm: WasmMesh;
   discovery: Discovery;
+  engine: () => Promise<EngineInfo>;
   /** Ends the Worker and gives up the tab's identity. */
   dispose: () => void;
 }
@@ -78,6 +79,11 @@ export class Mesh {
   /** The models known now, here and elsewhere. */
   models(): Promise<ModelInfo[]> {
     return this.#guard(() => this.#parts.wasm.models());
+  }
+
+  /** How this tab runs models: on how many threads, and why. */
+  engine(): Promise<EngineInfo> {
+    return this.#guard(() => this.#parts.engine());
   }
 
   /** Calls `listener` at every event of this name (`"*"`: of any), until the returned function is called. */

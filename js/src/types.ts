@@ -83,6 +83,19 @@ export interface GeneratedText {
   finish: "stop" | "length";
 }
 
+/** `"exact"`: the same bits on every machine. `"fast"`: close to them, where the machine is faster so. */
+export type Numerics = "exact" | "fast";
+
+/** How this tab runs models. */
+export interface EngineInfo {
+  /** How many threads share the work of one run. */
+  threads: number;
+  /** Why so many. */
+  reason: string;
+  /** Whether `numerics: "fast"` makes a difference here. */
+  fast: boolean;
+}
+
 /** What the caller wants of the router. */
 export interface RunOptions {
   /** Only candidates of this tier. */
@@ -233,6 +246,8 @@ export interface JoinOptions {
   connectTimeout?: number;
   /** Memory for loaded models, in bytes; 1 GiB when absent. */
   memory?: number;
+  /** The most threads that a run in this tab may use; when absent, as many as the machine has processors, and 8 at most. */
+  threads?: number;
   /** Gives up joining. */
   signal?: AbortSignal;
 }

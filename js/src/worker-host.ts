@@ -1,7 +1,11 @@
-import { NeuromeshError, toError } from "./errors.js";
+import { compile } from "./compile.js";
+import { NeuromeshError, describe, toError } from "./errors.js";
 import type { Host, JobDone } from "./host.js";
+import { planFor } from "./plan.js";
+import type { EngineInfo, Numerics } from "./types.js";
+import { urls } from "./wasm/urls.js";
 import type { WireInput } from "./wire.js";
-import { transferables, type Call, type CancelJob, type FromWorker, type Setup } from "./worker/messages.js";
+import { transferables, type Alarm, type Call, type CancelJob, type Compiled, type FromWorker, type Setup } from "./worker/messages.js";
 
 /** How long a cancelled run may go on before its Worker is ended: a plugin in a loop hears nothing. */
 const CANCEL_GRACE_MS = 10_000;
@@ -17,17 +21,40 @@ export class WorkerHost implements Host {
   readonly memory: number;
   readonly #setup: Setup;
   readonly #pending = new Map<number, Pending>();
+  readonly #alarm: BroadcastChannel;
   #worker: Worker | undefined;
+  #module: Promise<WebAssembly.Module> | undefined;
   #next = 1;
   #closed = false;
 
-  constructor(storeName: string, memory: number) {
+  constructor(storeName: string | undefined, memory: number, threads?: number) {
     this.memory = memory;
-    this.#setup = { kind: "setup", storeName, memory };
+    const alarm = `neuromesh-${crypto.randomUUID()}`;
+    this.#setup = { kind: "setup", memory, alarm, plan: planFor(threads) };
+    if (storeName !== undefined) this.#setup.storeName = storeName;
+    this.#alarm = new BroadcastChannel(alarm);
+    this.#alarm.onmessage = ({ data }: MessageEvent<Alarm>) => {
+      this.#crash(data.message);
+    };
   }
 
-  execute(jobId: number, digest: string, manifest: string, input: WireInput): Promise<JobDone> {
-    return this.#call("execute", [jobId, digest, manifest, input], jobId);
+  /** Starts the Worker before it is needed. */
+  warm(): void {
+    this.#start();
+  }
+
+  /** The engine's threads, once they are there. */
+  engine(): Promise<EngineInfo> {
+    return this.#call("engine", []);
+  }
+
+  /** Loads a graph from a URL or its bytes (which are given away); its digest, for `execute`. */
+  open(source: string | Uint8Array): Promise<string> {
+    return this.#call("open", [source]);
+  }
+
+  execute(jobId: number, digest: string, manifest: string, input: WireInput, numerics?: Numerics): Promise<JobDone> {
+    return this.#call("execute", [jobId, digest, manifest, input, numerics], jobId);
   }
 
   cancel(jobId: number): void {
@@ -72,11 +99,12 @@ export class WorkerHost implements Host {
 
   close(): void {
     this.#closed = true;
-    this.#end(new NeuromeshError("Closed", "the mesh is closed"));
+    this.#alarm.close();
+    this.#end(new NeuromeshError("Closed", "it is closed already"));
   }
 
   #call<T>(method: string, args: unknown[], jobId?: number): Promise<T> {
-    if (this.#closed) return Promise.reject(new NeuromeshError("Closed", "the mesh is closed"));
+    if (this.#closed) return Promise.reject(new NeuromeshError("Closed", "it is closed already"));
     const id = this.#next++;
     return new Promise<T>((resolve, reject) => {
       this.#pending.set(id, { resolve, reject, ...(jobId === undefined ? {} : { jobId }) });
@@ -106,7 +134,21 @@ export class WorkerHost implements Host {
       this.#crash("a message could not be read", worker);
     };
     worker.postMessage(this.#setup);
+    this.#compile().then(
+      (module) => {
+        worker.postMessage({ kind: "compiled", module } satisfies Compiled);
+      },
+      (error: unknown) => {
+        this.#module = undefined;
+        worker.postMessage({ kind: "not-compiled", error: describe(error) } satisfies Compiled);
+      },
+    );
     return worker;
+  }
+
+  /** Here, because the Worker's own script is still on its way; once for all Workers. */
+  #compile(): Promise<WebAssembly.Module> {
+    return (this.#module ??= compile(urls[this.#setup.plan.variant] ?? urls.engine));
   }
 
   #settle(reply: Extract<FromWorker, { kind: "reply" }>): void {

@@ -1,49 +1,99 @@
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
 use js_sys::{Array, Uint8Array};
 use neuromesh::{
     Digest, Manifest,
-    core::ids::DigestWriter,
+    core::{
+        Numerics, ShapeClass,
+        choice::{Backend, Chooser},
+        ids::DigestWriter,
+    },
     engine::{Cancel, JobError, Prepared},
+    infer::{Data, Limits, Model, RunOptions, Tensor, kernels::cpu, kernels::threads::Threads},
+    platform,
 };
-use wasm_bindgen::prelude::*;
+use wasm_bindgen::{convert::TryFromJsValue, prelude::*};
 
 use crate::{
     errors::{invalid, named},
-    run::WasmRun,
+    file::{Content, WasmFile},
+    pool,
+    run::{Trial, WasmRun},
     values::{get, payload_from_js, string, tensors_from_js, tensors_to_js},
 };
 
+/// Made by `warm/make.py`.
+const WARM: &[u8] = include_bytes!("../warm/graph.onnx");
+
 /// Loaded models and how to run them; lives in the Worker.
 #[wasm_bindgen]
-#[derive(Default)]
 pub struct WasmEngine {
     models: RefCell<BTreeMap<String, Rc<Prepared>>>,
+    threads: Threads,
+    chooser: Rc<RefCell<Chooser>>,
 }
 
 #[wasm_bindgen]
 impl WasmEngine {
-    /// An engine with nothing loaded.
+    /// An engine with nothing loaded, whose runs are shared by at most `threads` threads (one when absent): this one, and others
+    /// that call [`help`](crate::help). The pool of an engine made before gets no further helpers.
     #[wasm_bindgen(constructor)]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(threads: Option<u32>) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = platform::random_seed();
+        let chooser = Chooser::new("", u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        Self {
+            models: RefCell::default(),
+            threads: pool::open(threads.unwrap_or(1) as usize),
+            chooser: Rc::new(RefCell::new(chooser)),
+        }
+    }
+
+    /// Whether runs may be asked to be fast: this module has the instructions for it.
+    #[wasm_bindgen(js_name = canBeFast)]
+    pub fn can_be_fast(&self) -> bool {
+        cfg!(feature = "relaxed-simd")
+    }
+
+    /// Runs a small model twice. A browser compiles well what it has seen at work: done while the weights of the first model are
+    /// on their way, this makes its load and its first run shorter.
+    #[wasm_bindgen(js_name = warmUp)]
+    pub fn warm_up(&self) -> Result<(), JsValue> {
+        let failed = |error: &dyn std::fmt::Display| named("RunFailed", &format!("warming up: {error}"));
+        let model = Model::load(WARM.to_vec().into(), &Limits::default()).map_err(|error| failed(&error))?;
+        let model = Arc::new(model);
+        for _ in 0..2 {
+            let ids = Tensor { shape: vec![1, 31], data: Data::I64(vec![0; 31]) };
+            let picture = Tensor { shape: vec![1, 3, 64, 64], data: Data::F32(vec![0.0; 3 * 64 * 64]) };
+            model.run(vec![("ids".into(), ids), ("picture".into(), picture)]).map_err(|error| failed(&error))?;
+        }
+        Ok(())
     }
 
     /// Loads a model from its manifest and its files (`{role, data}`), at most `memory` bytes in all; returns its digest.
+    /// `data` is a `Uint8Array`, or a `WasmFile` that is used up.
     pub fn load(&self, manifest: &str, files: JsValue, memory: f64) -> Result<String, JsValue> {
         let digest = Digest::of(manifest.as_bytes()).to_string();
         let manifest =
             Manifest::from_json(manifest.as_bytes()).map_err(|error| named("ModelInvalid", &error.to_string()))?;
         let files = files.dyn_into::<Array>().map_err(|_| invalid("files must be an array of {role, data}"))?;
-        let mut by_role = BTreeMap::new();
+        let (mut graph, mut by_role) = (None, BTreeMap::new());
         for file in files.iter() {
             let role = string(&file, "role")?;
-            let data = get(&file, "data")?.dyn_into::<Uint8Array>();
-            let data = data.map_err(|_| invalid(&format!("file {role:?}: data must be a Uint8Array")))?.to_vec();
             let known = manifest.file(&role).ok_or_else(|| invalid(&format!("the manifest has no file {role:?}")))?;
-            by_role.insert(role, (known.digest, data));
+            match content(&role, get(&file, "data")?)? {
+                Content::Graph(loader, _) if role == "graph" => graph = Some(loader),
+                Content::Graph(..) => return Err(invalid(&format!("file {role:?} was begun as the graph"))),
+                Content::Bytes(data) => drop(by_role.insert(role, (known.digest, data))),
+            }
         }
-        let prepared = Prepared::new(&manifest.pipeline, by_role, memory as u64).map_err(|error| job_to_js(&error))?;
+        let prepared = match graph {
+            None => Prepared::new(&manifest.pipeline, by_role, memory as u64),
+            Some(loader) => loader
+                .finish()
+                .map_err(JobError::from)
+                .and_then(|graph| Prepared::with_graph(&manifest.pipeline, Arc::new(graph), by_role)),
+        };
+        let prepared = prepared.map_err(|error| job_to_js(&error))?;
         self.models.borrow_mut().insert(digest.clone(), Rc::new(prepared));
         Ok(digest)
     }
@@ -58,24 +108,81 @@ impl WasmEngine {
         self.models.borrow().keys().cloned().collect()
     }
 
-    /// Begins a run of a model without a plugin.
-    pub fn start(&self, digest: &str, input: JsValue) -> Result<WasmRun, JsValue> {
-        let run = self.model(digest)?.start(payload_from_js(&input)?).map_err(|error| job_to_js(&error))?;
-        Ok(WasmRun::new(run))
+    /// Begins a run of a model without a plugin, `numerics` "exact" (when absent) or "fast": on at most `threads` of the engine's
+    /// threads; when absent, on as many and as exactly as was found to be fastest within what is allowed.
+    pub fn start(
+        &self,
+        digest: &str,
+        input: JsValue,
+        threads: Option<u32>,
+        numerics: Option<String>,
+    ) -> Result<WasmRun, JsValue> {
+        let (model, input) = (self.model(digest)?, payload_from_js(&input)?);
+        let numerics = self.numerics(numerics.as_deref())?;
+        let (options, trial) = match (threads, digest.parse::<Digest>()) {
+            (None, Ok(id)) => {
+                let class = ShapeClass::of(&input);
+                let most = u16::try_from(self.threads.count()).unwrap_or(u16::MAX);
+                let backends = Backend::candidates(numerics, most);
+                let backend = self.chooser.borrow_mut().choose(id, class, &backends);
+                let options = self.options(usize::from(backend.threads), backend.numerics);
+                (options, Some(Trial { chooser: self.chooser.clone(), model: id, class, backend }))
+            }
+            _ => (self.options(threads.map_or(usize::MAX, |most| most as usize), numerics), None),
+        };
+        let run = model.start_with(input, options).map_err(|error| job_to_js(&error))?;
+        Ok(WasmRun::new(run, trial))
     }
 
-    /// Runs the graph of a model to its end at once: what a plugin's import does.
+    /// Runs the graph of a model to its end at once: what a plugin's import does. On at most `threads` of the engine's threads
+    /// (all when absent).
     #[wasm_bindgen(js_name = runTensors)]
-    pub fn run_tensors(&self, digest: &str, tensors: JsValue) -> Result<JsValue, JsValue> {
+    pub fn run_tensors(
+        &self,
+        digest: &str,
+        tensors: JsValue,
+        threads: Option<u32>,
+        numerics: Option<String>,
+    ) -> Result<JsValue, JsValue> {
         let tensors = tensors_from_js(&tensors)?;
-        let outputs = self.model(digest)?.run_tensors(tensors, &Cancel::new()).map_err(|error| job_to_js(&error))?;
+        let numerics = self.numerics(numerics.as_deref())?;
+        let mut options = self.options(threads.map_or(usize::MAX, |most| most as usize), numerics);
+        let done = self.model(digest)?.run_tensors_with(tensors, &Cancel::new(), &mut options);
+        let (outputs, _) = done.map_err(|error| job_to_js(&error))?;
         Ok(tensors_to_js(&outputs))
+    }
+
+    /// Room for a model's file of `size` bytes, which come in pieces.
+    pub fn file(&self, size: f64) -> Result<WasmFile, JsValue> {
+        WasmFile::bytes_of(size)
+    }
+
+    /// Room for a graph whose file has `size` bytes, which come in pieces; it and its runs take at most `memory` bytes.
+    pub fn graph(&self, size: f64, memory: f64) -> Result<WasmFile, JsValue> {
+        WasmFile::graph(size, memory as u64)
     }
 
     /// Hashes bytes that come in pieces.
     #[wasm_bindgen(js_name = digestWriter)]
     pub fn digest_writer(&self) -> WasmDigest {
         WasmDigest::default()
+    }
+
+    fn numerics(&self, wanted: Option<&str>) -> Result<Numerics, JsValue> {
+        match wanted {
+            None | Some("exact") => Ok(Numerics::Exact),
+            Some("fast") if self.can_be_fast() => Ok(Numerics::Fast),
+            Some("fast") => Ok(Numerics::Exact),
+            Some(other) => Err(invalid(&format!("numerics are \"exact\" or \"fast\", not {other:?}"))),
+        }
+    }
+
+    fn options(&self, threads: usize, numerics: Numerics) -> RunOptions {
+        let numerics = match numerics {
+            Numerics::Exact => cpu::Numerics::Exact,
+            Numerics::Fast => cpu::Numerics::Fast,
+        };
+        RunOptions { numerics: Some(numerics), threads: Some(self.threads.at_most(threads)) }
     }
 
     fn model(&self, digest: &str) -> Result<Rc<Prepared>, JsValue> {
@@ -100,6 +207,16 @@ impl WasmDigest {
     pub fn finish(&self) -> String {
         self.0.borrow().finish().to_string()
     }
+}
+
+/// A file's bytes, which JavaScript has or has put here.
+fn content(role: &str, data: JsValue) -> Result<Content, JsValue> {
+    if let Some(array) = data.dyn_ref::<Uint8Array>() {
+        return Ok(Content::Bytes(array.to_vec()));
+    }
+    let file = WasmFile::try_from_js_value(data);
+    file.map(WasmFile::into_content)
+        .map_err(|_| invalid(&format!("file {role:?}: data must be a Uint8Array or a file")))
 }
 
 pub(crate) fn job_to_js(error: &JobError) -> JsValue {

@@ -12,10 +12,14 @@ mod doc;
 #[cfg(feature = "engine")]
 mod engine;
 mod errors;
+#[cfg(feature = "engine")]
+mod file;
 #[cfg(feature = "mesh")]
 mod host;
 #[cfg(feature = "mesh")]
 mod mesh;
+#[cfg(feature = "engine")]
+mod pool;
 #[cfg(feature = "engine")]
 mod run;
 mod values;
@@ -24,8 +28,12 @@ mod values;
 pub use doc::WasmDoc;
 #[cfg(feature = "engine")]
 pub use engine::{WasmDigest, WasmEngine};
+#[cfg(feature = "engine")]
+pub use file::WasmFile;
 #[cfg(feature = "mesh")]
 pub use mesh::WasmMesh;
+#[cfg(feature = "engine")]
+pub use pool::{help, shared_memory};
 #[cfg(feature = "engine")]
 pub use run::WasmRun;
 use wasm_bindgen::prelude::wasm_bindgen;

@@ -38,21 +38,37 @@ async fn indexed_db_is_a_document_store() {
 
 #[wasm_bindgen_test]
 fn the_digest_is_blake3() {
-    let digest = WasmEngine::new().digest_writer();
+    let digest = WasmEngine::new(None).digest_writer();
     digest.update(b"ab");
     digest.update(b"c");
     assert_eq!(digest.finish(), "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85");
 }
 
 #[wasm_bindgen_test]
+fn the_engine_warms_up() {
+    WasmEngine::new(None).warm_up().unwrap();
+}
+
+#[wasm_bindgen_test]
+fn a_file_comes_in_pieces() {
+    let file = WasmEngine::new(None).file(3.0).unwrap();
+    file.append(&Uint8Array::from(b"ab".as_slice())).unwrap();
+    file.append(&Uint8Array::from(b"c".as_slice())).unwrap();
+    assert_eq!(file.digest(), "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85");
+    assert_eq!(file.bytes().to_vec(), b"abc");
+    let refused = file.append(&Uint8Array::from(b"d".as_slice())).unwrap_err();
+    assert_eq!(refused.unchecked_into::<Error>().name(), "InvalidInput");
+}
+
+#[wasm_bindgen_test]
 fn what_is_no_manifest_is_an_error_with_its_name() {
-    let refused = WasmEngine::new().load("{}", Array::new().into(), 1e9).unwrap_err();
+    let refused = WasmEngine::new(None).load("{}", Array::new().into(), 1e9).unwrap_err();
     assert_eq!(refused.unchecked_into::<Error>().name(), "ModelInvalid");
 }
 
 #[wasm_bindgen_test]
 fn a_file_that_is_no_model_is_an_error_with_its_name() {
-    let engine = WasmEngine::new();
+    let engine = WasmEngine::new(None);
     let content = b"not a graph";
     let digest = engine.digest_writer();
     digest.update(content);
@@ -71,7 +87,7 @@ fn a_file_that_is_no_model_is_an_error_with_its_name() {
 
 #[wasm_bindgen_test]
 fn a_model_that_is_not_loaded_is_an_error_with_its_name() {
-    let refused = WasmEngine::new().run_tensors("00", JsValue::from(Array::new())).unwrap_err();
+    let refused = WasmEngine::new(None).run_tensors("00", JsValue::from(Array::new()), None, None).unwrap_err();
     assert_eq!(refused.unchecked_into::<Error>().name(), "ModelNotFound");
 }
 

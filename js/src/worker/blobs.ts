@@ -34,8 +34,9 @@ const CHUNK = 4 * 1024 * 1024;
 const MAX_WRITERS = 32;
 const DIGEST = /^[0-9a-f]{64}$/;
 
-/** The store that this browser has: OPFS, or memory where there is none (private windows, old browsers). */
-export async function openBlobs(storeName: string): Promise<BlobStore> {
+/** The store that this browser has: OPFS, or memory where there is none (private windows, old browsers) or none is wanted. */
+export async function openBlobs(storeName: string | undefined): Promise<BlobStore> {
+  if (storeName === undefined) return new MemoryBlobs();
   try {
     return await OpfsBlobs.open(storeName);
   } catch {
@@ -43,26 +44,36 @@ export async function openBlobs(storeName: string): Promise<BlobStore> {
   }
 }
 
+/** Where the pieces of a file go, one after the other. */
+export interface FileSink {
+  append(piece: Uint8Array): void;
+  /** Hexadecimal, of all pieces so far. */
+  digest(): string;
+}
+
 /** Reads a whole blob and checks that it is what its name says; a damaged one is deleted, so that it is fetched again. */
-export async function readVerified(store: BlobStore, digest: string, size: number, hasher: Hasher): Promise<Uint8Array> {
-  try {
-    const actual = await store.size(digest);
-    if (actual === undefined) throw named("StorageError", `the file ${digest.slice(0, 8)}… is not in this tab's cache`);
-    const bytes = new Uint8Array(actual === size ? size : 0);
-    for (let offset = 0; offset < bytes.byteLength; offset += CHUNK) {
-      const chunk = await store.read(digest, offset, Math.min(CHUNK, bytes.byteLength - offset));
-      hasher.update(chunk);
-      bytes.set(chunk, offset);
+export async function readVerified(store: BlobStore, digest: string, size: number, to: FileSink): Promise<void> {
+  const actual = await store.size(digest);
+  if (actual === undefined) throw named("StorageError", `the file ${digest.slice(0, 8)}… is not in this tab's cache`);
+  if (actual === size) {
+    const read = (offset: number) => (offset < size ? store.read(digest, offset, Math.min(CHUNK, size - offset)) : undefined);
+    // The next piece is read while this one is hashed.
+    let next = read(0);
+    for (let offset = 0; next !== undefined; ) {
+      const piece = await next;
+      if (piece.byteLength === 0) break;
+      offset += piece.byteLength;
+      next = read(offset);
+      next?.catch(() => undefined);
+      to.append(piece);
     }
-    if (actual === size && hasher.finish() === digest) return bytes;
-    await store.remove(digest);
-    throw named(
-      "StorageError",
-      `the file ${digest.slice(0, 8)}… in this tab's cache is damaged; it was deleted and has to be fetched again`,
-    );
-  } finally {
-    hasher.free();
+    if (to.digest() === digest) return;
   }
+  await store.remove(digest);
+  throw named(
+    "StorageError",
+    `the file ${digest.slice(0, 8)}… in this tab's cache is damaged; it was deleted and has to be fetched again`,
+  );
 }
 
 /** Writers by number, each verified before it is published. */

@@ -1,6 +1,7 @@
 import type { JobDone } from "../host.js";
-import type { WasmEngine } from "../wasm/engine.js";
-import type { WireInput, WireOutput } from "../wire.js";
+import type { Numerics } from "../types.js";
+import type { WasmEngine, WasmFile } from "../wasm/engine.js";
+import type { WireInput } from "../wire.js";
 import { readVerified, type BlobStore } from "./blobs.js";
 import { named } from "./messages.js";
 import { PluginRunner } from "./plugins.js";
@@ -22,10 +23,14 @@ interface Job {
   digest: string;
   manifest: string;
   input: WireInput;
+  numerics: Numerics;
   cancelled: boolean;
   resolve: (done: JobDone) => void;
   reject: (error: unknown) => void;
 }
+
+/** What a run gave. */
+type Outcome = Pick<JobDone, "output" | "exactness">;
 
 /** Small files of a loaded model, for its plugin. */
 type Files = ReadonlyMap<string, Uint8Array>;
@@ -48,14 +53,32 @@ export class Jobs {
     this.#plugins = new PluginRunner(engine);
   }
 
-  execute(id: number, digest: string, manifest: string, input: WireInput): Promise<JobDone> {
+  execute(id: number, digest: string, manifest: string, input: WireInput, numerics: Numerics = "exact"): Promise<JobDone> {
     if (this.#queue.length >= MAX_QUEUE) {
       return Promise.reject(named("RunFailed", `${MAX_QUEUE} runs wait in this tab already; try again later`));
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ id, digest, manifest, input, cancelled: false, resolve, reject });
+      this.#queue.push({ id, digest, manifest, input, numerics, cancelled: false, resolve, reject });
       if (this.#current === undefined) void this.#drain();
     });
+  }
+
+  /** Loads a graph that no manifest names, from a URL or its bytes; the digest under which it is run. */
+  async open(source: string | Uint8Array): Promise<string> {
+    const file = typeof source === "string" ? await download(source, (size) => this.#engine.graph(size, this.#memory)) : this.#engine.graph(source.byteLength, this.#memory);
+    if (typeof source !== "string") file.append(source);
+    // Of what remains after the weights, runs get all.
+    const manifest: Manifest & { format: 1; license: string } = {
+      format: 1,
+      name: "model",
+      pipeline: { kind: "tensors" },
+      files: [{ role: "graph", digest: file.digest(), size: file.size() }],
+      memory: 0,
+      license: "",
+    };
+    const digest = this.#engine.load(JSON.stringify(manifest), [{ role: "graph", data: file }], this.#memory);
+    this.#loaded.set(digest, { manifest, files: new Map() });
+    return digest;
   }
 
   cancel(id: number): void {
@@ -80,20 +103,21 @@ export class Jobs {
     const begin = performance.now();
     const model = await this.#load(job);
     const ready = performance.now();
-    const output =
+    const { output, exactness } =
       model.manifest.pipeline.kind === "plugin"
         ? await this.#runPlugin(job, model.manifest, model.files)
         : await this.#runSteps(job);
-    return { output, loadMs: ready - begin, serviceMs: performance.now() - ready, loaded: [...this.#loaded.keys()] };
+    const loaded = [...this.#loaded.keys()];
+    return { output, exactness, loadMs: ready - begin, serviceMs: performance.now() - ready, loaded };
   }
 
-  async #runSteps(job: Job): Promise<WireOutput> {
-    const run = this.#engine.start(job.digest, job.input);
+  async #runSteps(job: Job): Promise<Outcome> {
+    const run = this.#engine.start(job.digest, job.input, undefined, job.numerics);
     try {
       for (;;) {
         if (job.cancelled) throw cancelled();
         const output = run.step(SLICE_MS);
-        if (output !== undefined) return output;
+        if (output !== undefined) return { output, exactness: run.isExact() ? "exact" : "approximate" };
         await breathe();
       }
     } finally {
@@ -101,13 +125,14 @@ export class Jobs {
     }
   }
 
-  async #runPlugin(job: Job, manifest: Manifest, files: Files): Promise<WireOutput> {
+  async #runPlugin(job: Job, manifest: Manifest, files: Files): Promise<Outcome> {
     const component = manifest.files.find(({ role }) => role === "plugin");
     if (component === undefined) throw named("ModelInvalid", `model ${manifest.name} names no plugin`);
     if (!("bytes" in job.input)) throw named("InvalidInput", `model ${manifest.name} takes a file or bytes`);
     await breathe();
     if (job.cancelled) throw cancelled();
-    return { json: await this.#plugins.run(component.digest, job.digest, job.input.bytes, files) };
+    const json = await this.#plugins.run(component.digest, job.digest, job.input.bytes, files);
+    return { output: { json }, exactness: "exact" };
   }
 
   async #load(job: Job): Promise<{ manifest: Manifest; files: Files }> {
@@ -119,20 +144,28 @@ export class Jobs {
     }
     const manifest = JSON.parse(job.manifest) as Manifest;
     this.#makeRoom(manifest);
-    const data: { role: string; data: Uint8Array }[] = [];
-    for (const { role, digest, size } of manifest.files) {
-      if (job.cancelled) throw cancelled();
-      data.push({ role, data: await readVerified(this.#blobs, digest, size, this.#engine.digestWriter()) });
+    const files: { role: string; data: WasmFile }[] = [];
+    // A plugin reads the small files itself; the engine has its own copy of graph and tokenizer.
+    const forPlugin = (role: string) => manifest.pipeline.kind === "plugin" && role !== "graph" && role !== "plugin";
+    const kept = new Map<string, Uint8Array>();
+    try {
+      for (const { role, digest, size } of manifest.files) {
+        if (job.cancelled) throw cancelled();
+        const data = role === "graph" ? this.#engine.graph(size, this.#memory) : this.#engine.file(size);
+        files.push({ role, data });
+        await readVerified(this.#blobs, digest, size, data);
+        if (forPlugin(role)) kept.set(role, data.bytes());
+      }
+    } catch (error) {
+      for (const { data } of files) data.free();
+      throw error;
     }
-    const digest = this.#engine.load(job.manifest, data, this.#memory);
+    const digest = this.#engine.load(job.manifest, files, this.#memory);
     if (digest !== job.digest) {
       this.#engine.unload(digest);
       throw named("ModelInvalid", "the manifest is not the one that its name says");
     }
-    // The engine has its own copy of graph and tokenizer; only a plugin reads the others.
-    const plugin = manifest.pipeline.kind === "plugin";
-    const files = data.filter(({ role }) => plugin && role !== "graph" && role !== "plugin");
-    const model = { manifest, files: new Map(files.map((file) => [file.role, file.data])) };
+    const model = { manifest, files: kept };
     this.#loaded.set(digest, model);
     return model;
   }
@@ -151,6 +184,28 @@ export class Jobs {
       this.#loaded.delete(digest);
       used -= model.manifest.memory;
     }
+  }
+}
+
+/** Fetches a file into the engine's memory, piece by piece where its size is known. */
+async function download(url: string, room: (size: number) => WasmFile): Promise<WasmFile> {
+  const response = await fetch(url);
+  if (!response.ok) throw named("NetworkError", `${url}: HTTP ${response.status}`);
+  const length = response.headers.get("content-encoding") === null ? Number(response.headers.get("content-length") ?? 0) : 0;
+  if (response.body === null || !(length > 0)) {
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    const file = room(bytes.byteLength);
+    file.append(bytes);
+    return file;
+  }
+  const file = room(length);
+  try {
+    const reader = response.body.getReader();
+    for (let next = await reader.read(); !next.done; next = await reader.read()) file.append(next.value);
+    return file;
+  } catch (error) {
+    file.free();
+    throw error;
   }
 }
 

@@ -1,12 +1,22 @@
 // What the page's thread and the Worker say to each other.
 import { describe } from "../errors.js";
+import type { Plan } from "../plan.js";
+import type { Variant } from "../wasm/urls.js";
 
 /** From the page, first of all: how the Worker is to be set up. */
 export interface Setup {
   kind: "setup";
-  storeName: string;
+  /** Where model files are kept; without it, none are. */
+  storeName?: string;
   memory: number;
+  /** The build of the engine, whose module follows. */
+  plan: Plan;
+  /** The name of the channel that helpers call the page on. */
+  alarm: string;
 }
+
+/** From the page, once: the engine's module, or why there is none. */
+export type Compiled = { kind: "compiled"; module: WebAssembly.Module } | { kind: "not-compiled"; error: { name: string; message: string } };
 
 /** From the page: call `method`; answered by a `Reply` with the same id. */
 export interface Call {
@@ -22,7 +32,7 @@ export interface CancelJob {
   jobId: number;
 }
 
-export type ToWorker = Setup | Call | CancelJob;
+export type ToWorker = Setup | Compiled | Call | CancelJob;
 
 /** From the Worker: how a call ended. */
 export type Reply =
@@ -36,6 +46,27 @@ export interface Crashed {
 }
 
 export type FromWorker = Reply | Crashed;
+
+/** From the engine's Worker to a helper: what to help with. */
+export interface HelpWanted {
+  kind: "help";
+  variant: Variant;
+  module: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+  /** Bytes of the helper's stack. */
+  stack: number;
+  /** As in `Setup`. */
+  alarm: string;
+}
+
+/** From a helper: whether it came. */
+export type FromHelper = { kind: "helping" } | { kind: "failed"; message: string };
+
+/** From a helper to the page: the engine is of no more use. */
+export interface Alarm {
+  kind: "alarm";
+  message: string;
+}
 
 /** The buffers in `value` that can be moved instead of copied: arrays that fill theirs. */
 export function transferables(value: unknown): ArrayBuffer[] {

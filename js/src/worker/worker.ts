@@ -1,8 +1,8 @@
 // The Worker: everything that takes long or touches files. The page's thread talks to it by `messages.ts`.
-import { compile } from "../compile.js";
-import { WasmEngine, initSync } from "../wasm/engine.js";
+import type { EngineInfo, Numerics } from "../types.js";
 import type { WireInput } from "../wire.js";
 import { BlobWriters, openBlobs, type BlobStore } from "./blobs.js";
+import { startEngine } from "./engine.js";
 import { Jobs } from "./jobs.js";
 import { failure, named, transferables, type Call, type FromWorker, type Setup, type ToWorker } from "./messages.js";
 
@@ -10,22 +10,31 @@ interface Parts {
   blobs: BlobStore;
   writers: BlobWriters;
   jobs: Jobs;
+  info: Promise<EngineInfo>;
 }
 
 let ready: Promise<Parts> | undefined;
 
-async function setUp({ storeName, memory }: Setup): Promise<Parts> {
-  initSync({ module: await compile(new URL("../wasm/engine_bg.wasm", import.meta.url)) });
-  const engine = new WasmEngine();
-  const blobs = await openBlobs(storeName);
+let settle: { resolve: (module: WebAssembly.Module) => void; reject: (error: Error) => void };
+/** The engine's module, which the page's thread compiles while this script is loaded. */
+const compiled = new Promise<WebAssembly.Module>((resolve, reject) => {
+  settle = { resolve, reject };
+});
+
+async function setUp({ storeName, memory, plan, alarm }: Setup): Promise<Parts> {
+  const [{ engine, info }, blobs] = await Promise.all([startEngine(plan, compiled, alarm), openBlobs(storeName)]);
   const writers = new BlobWriters(blobs, () => engine.digestWriter());
-  return { blobs, writers, jobs: new Jobs(engine, blobs, memory) };
+  return { blobs, writers, jobs: new Jobs(engine, blobs, memory), info };
 }
 
-async function perform({ blobs, writers, jobs }: Parts, { method, args }: Call): Promise<unknown> {
+async function perform({ blobs, writers, jobs, info }: Parts, { method, args }: Call): Promise<unknown> {
   switch (method) {
     case "execute":
-      return jobs.execute(...(args as [number, string, string, WireInput]));
+      return jobs.execute(...(args as [number, string, string, WireInput, Numerics?]));
+    case "open":
+      return jobs.open(...(args as [string | Uint8Array]));
+    case "engine":
+      return info;
     case "blobSize":
       return blobs.size(...(args as [string]));
     case "blobRead":
@@ -74,6 +83,12 @@ self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
         const message = error instanceof Error ? error.message : String(error);
         setTimeout(() => post({ kind: "crashed", message }));
       });
+      return;
+    case "compiled":
+      settle.resolve(data.module);
+      return;
+    case "not-compiled":
+      settle.reject(named(data.error.name, data.error.message));
       return;
     case "call":
       void answer(data);

@@ -27,6 +27,7 @@ pub mod receipt;
 pub mod request;
 pub mod router;
 pub mod sim;
+#[cfg(feature = "sync")]
 pub mod sync;
 pub mod time;
 pub mod webrtc;

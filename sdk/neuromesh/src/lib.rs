@@ -20,23 +20,35 @@
 // What is shared between threads on a server is shared between tasks of one thread in a browser.
 #![allow(clippy::arc_with_non_send_sync)]
 
+#[cfg(feature = "mesh")]
 mod blobs;
+#[cfg(feature = "mesh")]
 pub mod catalogue;
+#[cfg(feature = "mesh")]
 mod docs;
+#[cfg(feature = "mesh")]
 mod driver;
 pub mod engine;
 mod error;
+#[cfg(feature = "mesh")]
 mod frames;
+#[cfg(feature = "mesh")]
 mod handle;
 pub mod platform;
 pub mod storage;
+#[cfg(feature = "mesh")]
 mod swarm;
+#[cfg(feature = "mesh")]
 mod transport;
 
+#[cfg(feature = "mesh")]
 pub use docs::Doc;
+#[cfg(feature = "mesh")]
 pub use driver::Event;
 pub use error::{Error, ErrorKind};
+#[cfg(feature = "mesh")]
 pub use handle::{Config, Mesh, Parts};
+#[cfg(feature = "mesh")]
 pub use libp2p::Multiaddr;
 pub use neuromesh_core as core;
 pub use neuromesh_core::{

@@ -19,12 +19,14 @@ use std::thread::JoinHandle;
 #[derive(Clone, Default)]
 pub struct Threads {
     pool: Option<Arc<Pool>>,
+    /// At most so many of the pool's threads, if there is a bound.
+    limit: Option<usize>,
 }
 
 impl Threads {
     /// No pool: everything runs on the caller.
     pub fn single() -> Self {
-        Threads { pool: None }
+        Threads { pool: None, limit: None }
     }
 
     /// `count` threads, the caller among them; fewer where the platform gives fewer.
@@ -41,7 +43,7 @@ impl Threads {
         if workers.is_empty() {
             return Threads::single();
         }
-        Threads { pool: Some(Arc::new(Pool { count: workers.len() + 1, shared, workers })) }
+        Threads { pool: Some(Arc::new(Pool { count: workers.len() + 1, shared, workers })), limit: None }
     }
 
     /// A pool meant for `count` threads that spawns none: `count - 1` [`Worker`]s are to be given to threads made elsewhere.
@@ -49,12 +51,19 @@ impl Threads {
     pub fn staffed_by_caller(count: usize) -> (Self, Vec<Worker>) {
         let shared = Arc::new(Shared::default());
         let workers = (1..count).map(|_| Worker { shared: Arc::clone(&shared) }).collect();
-        (Threads { pool: Some(Arc::new(Pool { count: count.max(1), shared, workers: Vec::new() })) }, workers)
+        let pool = Pool { count: count.max(1), shared, workers: Vec::new() };
+        (Threads { pool: Some(Arc::new(pool)), limit: None }, workers)
+    }
+
+    /// The same pool, of which at most `count` threads share a loop, the caller among them.
+    pub fn at_most(&self, count: usize) -> Self {
+        Threads { pool: self.pool.clone(), limit: Some(count.max(1)) }
     }
 
     /// How many threads share a loop at most.
     pub fn count(&self) -> usize {
-        self.pool.as_ref().map_or(1, |pool| pool.count)
+        let pool = self.pool.as_ref().map_or(1, |pool| pool.count);
+        self.limit.map_or(pool, |limit| limit.min(pool))
     }
 
     /// Calls `f` with each of `0..tasks` exactly once and returns when all calls have returned.
@@ -62,8 +71,24 @@ impl Threads {
     /// # Panics
     /// When a call panicked, with its payload, after the other calls have ended.
     pub fn run(&self, tasks: usize, f: &(dyn Fn(usize) + Sync)) {
+        let count = self.count();
         match &self.pool {
-            Some(pool) if tasks > 1 && pool.shared.take() => pool.shared.lead(tasks, f),
+            Some(pool) if tasks > 1 && count > 1 && pool.shared.take() => {
+                if tasks <= count || count == pool.count {
+                    return pool.shared.lead(tasks, f);
+                }
+                // As many tasks as threads may come, each of which takes what is next.
+                let next = AtomicUsize::new(0);
+                pool.shared.lead(count, &|_| {
+                    loop {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        if index >= tasks {
+                            break;
+                        }
+                        f(index);
+                    }
+                });
+            }
             _ => (0..tasks).for_each(f),
         }
     }

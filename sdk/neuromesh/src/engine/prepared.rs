@@ -85,17 +85,25 @@ impl Prepared {
         mut files: BTreeMap<String, (Digest, Vec<u8>)>,
         memory: u64,
     ) -> Result<Self, JobError> {
-        let mut take = |role: &str| {
-            let missing = || JobError::InvalidModel(format!("the manifest has no file with role {role:?}"));
-            files.remove(role).ok_or_else(missing)
-        };
-        let (_, graph) = take("graph")?;
+        let (_, graph) = take(&mut files, "graph")?;
         let limits = infer::Limits { memory, ..infer::Limits::default() };
-        let graph = Arc::new(Model::load(graph.into(), &limits).map_err(load_error)?);
+        let graph = Model::load(graph.into(), &limits)?;
+        Self::with_graph(pipeline, Arc::new(graph), files)
+    }
+
+    /// The same, of a graph that is loaded already and the other files.
+    ///
+    /// # Errors
+    /// [`JobError::InvalidModel`].
+    pub fn with_graph(
+        pipeline: &Pipeline,
+        graph: Arc<Model>,
+        mut files: BTreeMap<String, (Digest, Vec<u8>)>,
+    ) -> Result<Self, JobError> {
         let kind = match pipeline {
             Pipeline::Tensors => Kind::Tensors(graph),
             Pipeline::TextEmbedding { max_tokens, normalize, pooling } => {
-                let (_, tokenizer) = take("tokenizer")?;
+                let (_, tokenizer) = take(&mut files, "tokenizer")?;
                 let pooling = match pooling {
                     model::Pooling::Mean => Pooling::Mean,
                     model::Pooling::First => Pooling::First,
@@ -115,7 +123,7 @@ impl Prepared {
                 Kind::Text(TextModel::new(graph, tokenizer.as_deref(), *context, *max_new_tokens, stop)?)
             }
             Pipeline::Plugin { .. } => {
-                let (component, bytes) = take("plugin")?;
+                let (component, bytes) = take(&mut files, "plugin")?;
                 let files = files.into_iter().map(|(role, (_, bytes))| (role, Arc::new(bytes))).collect();
                 Kind::Plugin(Box::new(Plugin { graph, component, bytes, files }))
             }
@@ -331,12 +339,19 @@ fn run_graph(
     result
 }
 
-fn load_error(error: LoadError) -> JobError {
-    match error {
-        LoadError::TooLarge { needed, limit } | LoadError::ResultTooLarge { needed, limit, .. } => {
-            JobError::TooLarge { needed, limit }
+fn take(files: &mut BTreeMap<String, (Digest, Vec<u8>)>, role: &str) -> Result<(Digest, Vec<u8>), JobError> {
+    let missing = || JobError::InvalidModel(format!("the manifest has no file with role {role:?}"));
+    files.remove(role).ok_or_else(missing)
+}
+
+impl From<LoadError> for JobError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::TooLarge { needed, limit } | LoadError::ResultTooLarge { needed, limit, .. } => {
+                JobError::TooLarge { needed, limit }
+            }
+            error => JobError::InvalidModel(error.to_string()),
         }
-        error => JobError::InvalidModel(error.to_string()),
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernels::cpu::Numerics;
+use crate::kernels::cpu::{Isa, Numerics};
 use crate::kernels::gemm::tests::{bits, numbers, processors};
 
 fn conv(inputs: usize, outputs: usize, groups: usize, kernel: [usize; 2]) -> Conv2d {
@@ -164,6 +164,31 @@ fn depthwise() {
     check(Conv2d { pads: [0, 0, 0, 0], strides: [3, 2], ..conv(1, 1, 1, [1, 2]) }, 1, [9, 30], Activation::None);
     check(Conv2d { pads: [5, 7, 0, 0], strides: [2, 2], ..conv(1, 1, 1, [2, 2]) }, 1, [3, 3], Activation::None);
     check(Conv2d { pads: [0, 2, 0, 2], ..conv(90, 90, 90, [1, 5]) }, 1, [1, 200], Activation::Relu);
+}
+
+#[test]
+fn fast_convolutions_are_near_and_fused_where_the_machine_has_it() {
+    let size = [14, 33];
+    for conv in [conv(7, 9, 1, [3, 3]), conv(40, 8, 1, [1, 1]), conv(6, 6, 6, [3, 3])] {
+        let weights = numbers(1, conv.weights());
+        let input = numbers(2, conv.inputs * size[0] * size[1]);
+        let out = conv.output(size).expect("fits");
+        let run = |cpu: &Cpu| {
+            let plan = ConvPlan::new(cpu, conv, &weights);
+            let mut scratch = vec![0.0; plan.scratch(cpu, size)];
+            let mut output = vec![0.0; conv.outputs * out[0] * out[1]];
+            plan.run(cpu, 1, &input, size, &mut output, &ConvEpilogue::default(), &mut scratch);
+            output
+        };
+        let exact = run(&Cpu::new(Numerics::Exact));
+        for cpu in processors(Numerics::Fast) {
+            let fast = run(&cpu);
+            assert!(fast.iter().zip(&exact).all(|(a, b)| (a - b).abs() < 1e-5), "{conv:?} {cpu:?}");
+            if matches!(cpu.isa, Isa::Avx2 | Isa::Avx512 | Isa::Neon) {
+                assert_ne!(bits(&fast), bits(&exact), "{conv:?} {cpu:?}");
+            }
+        }
+    }
 }
 
 #[test]

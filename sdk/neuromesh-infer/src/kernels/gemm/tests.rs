@@ -200,6 +200,24 @@ fn fast_numbers_are_near() {
 }
 
 #[test]
+fn fast_products_are_fused_where_the_machine_has_it() {
+    let case = Case::new(33, 100, 300);
+    let mut expected = vec![7.0f32; case.m * case.ldc];
+    for (i, row) in expected.chunks_mut(case.ldc).enumerate() {
+        for (j, sum) in row[..case.n].iter_mut().enumerate() {
+            *sum = (0..case.k).fold(0.0, |sum, k| case.a[i * case.k + k].mul_add(case.b[k * case.n + j], sum));
+        }
+    }
+    for cpu in processors(Numerics::Fast) {
+        let packed = pack_b(&cpu, &case.b, 300, 100, 100, 1);
+        let c = case.run(&cpu, Left::Matrix(case.left()), Right::Packed(packed.view()), &Epilogue::default());
+        if matches!(cpu.isa, Isa::Avx2 | Isa::Avx512 | Isa::Neon) {
+            assert_eq!(bits(&c), bits(&expected), "{cpu:?}");
+        }
+    }
+}
+
+#[test]
 #[should_panic(expected = "A is too small")]
 fn short_operands_are_refused() {
     let cpu = Cpu::new(Numerics::Exact);

@@ -1,14 +1,41 @@
-//! WebAssembly's 128-bit vectors, always compiled in.
+//! WebAssembly's 128-bit vectors, always compiled in; with the feature `relaxed-simd`, also the fused multiply-add of relaxed
+//! SIMD, which an engine without it refuses when it compiles the module.
 
 use super::{Dot, IntKernel, Kernel, Tile, Vector};
 use crate::kernels::cpu::Isa;
 use core::arch::wasm32::*;
 
-/// Whether the build may use the fused multiply-add of relaxed SIMD.
-const RELAXED: bool = cfg!(target_feature = "relaxed-simd");
+/// Whether the build may use relaxed SIMD.
+const RELAXED: bool = cfg!(feature = "relaxed-simd");
 
 pub fn run<K: Kernel>(_: Isa, fast: bool, kernel: K) -> K::Output {
-    if RELAXED && fast { kernel.run::<Floats<true>>() } else { kernel.run::<Floats<false>>() }
+    if RELAXED && fast { relaxed(kernel) } else { kernel.run::<Floats<false>>() }
+}
+
+/// Fused kernels alone are compiled for relaxed SIMD: where LLVM may use it, it takes clamps for maxima that lose NaN.
+#[cfg_attr(feature = "relaxed-simd", target_feature(enable = "relaxed-simd"))]
+fn relaxed<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Floats<RELAXED>>()
+}
+
+/// As [`Vector::apart`].
+#[cfg_attr(feature = "relaxed-simd", target_feature(enable = "relaxed-simd"))]
+#[inline(never)]
+fn relaxed_apart<K: Kernel<Output = ()>>(kernel: K) {
+    kernel.run::<Floats<RELAXED>>();
+}
+
+#[cfg(feature = "relaxed-simd")]
+#[target_feature(enable = "relaxed-simd")]
+#[inline]
+fn fused(sum: v128, a: v128, b: v128) -> v128 {
+    f32x4_relaxed_madd(a, b, sum)
+}
+
+#[cfg(not(feature = "relaxed-simd"))]
+#[inline(always)]
+fn fused(sum: v128, a: v128, b: v128) -> v128 {
+    f32x4_add(sum, f32x4_mul(a, b))
 }
 
 pub fn run_int<K: IntKernel>(_: Isa, kernel: K) -> K::Output {
@@ -46,17 +73,11 @@ impl<const FUSED: bool> Vector for Floats<FUSED> {
     }
     #[inline(always)]
     fn madd(self, a: Self, b: Self) -> Self {
-        if FUSED && RELAXED {
-            // SAFETY: the build has the feature.
-            #[allow(unused_unsafe)]
-            Floats(unsafe { f32x4_relaxed_madd(a.0, b.0, self.0) })
-        } else {
-            self.add(a.mul(b))
-        }
+        if FUSED { Floats(fused(self.0, a.0, b.0)) } else { self.add(a.mul(b)) }
     }
     #[inline(always)]
     fn at_least(self, bound: Self) -> Self {
-        // Not `pmax`: built for relaxed SIMD, LLVM makes a maximum of it that loses NaN.
+        // Not `pmax`: where it may use relaxed SIMD, LLVM makes a maximum of it that loses NaN.
         Floats(v128_bitselect(bound.0, self.0, f32x4_lt(self.0, bound.0)))
     }
     #[inline(always)]
@@ -71,10 +92,15 @@ impl<const FUSED: bool> Vector for Floats<FUSED> {
     fn in_order() {
         std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
     }
-    #[inline(never)]
+    #[inline(always)]
     fn apart<K: Kernel<Output = ()>>(kernel: K) {
-        kernel.run::<Self>();
+        if FUSED { relaxed_apart(kernel) } else { exact_apart(kernel) }
     }
+}
+
+#[inline(never)]
+fn exact_apart<K: Kernel<Output = ()>>(kernel: K) {
+    kernel.run::<Floats<false>>();
 }
 
 #[derive(Clone, Copy)]

@@ -21,6 +21,25 @@ fn every_index_once() {
 }
 
 #[test]
+fn a_bound_on_the_threads_of_a_pool() {
+    let threads = Threads::new(4);
+    for bound in 1..6 {
+        let few = threads.at_most(bound);
+        assert_eq!(few.count(), bound.min(4));
+        let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let calls: Vec<AtomicUsize> = (0..200).map(|_| AtomicUsize::new(0)).collect();
+        few.run(calls.len(), &|index| {
+            most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::yield_now();
+            calls[index].fetch_add(1, Ordering::Relaxed);
+            inside.fetch_sub(1, Ordering::SeqCst);
+        });
+        assert!(most.load(Ordering::SeqCst) <= bound);
+        assert!(calls.iter().all(|calls| calls.load(Ordering::Relaxed) == 1));
+    }
+}
+
+#[test]
 fn sleeping_workers_wake() {
     let threads = Threads::new(3);
     for _ in 0..3 {

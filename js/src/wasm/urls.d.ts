@@ -1,0 +1,6 @@
+// Where the builds of the engine lie. `scripts/build.mjs` writes the module that this describes, with those that were built.
+
+/** `engine`: one thread, everywhere. `engine-threads`: shared memory. `engine-fast`: that, and relaxed SIMD. */
+export type Variant = "engine" | "engine-threads" | "engine-fast";
+
+export const urls: { engine: URL } & Partial<Record<Variant, URL>>;
