@@ -6,6 +6,7 @@ use neuromesh::{
     Digest, Payload, Pipeline, SparseBytes, Tensor,
     core::DType,
     engine::{Cancel, JobError, Prepared},
+    infer::RunOptions,
 };
 use serde_json::{Value, json};
 
@@ -24,7 +25,7 @@ fn prepared(model: &str, pipeline: Value, files: &[(&str, &[u8])]) -> Result<Pre
 }
 
 fn run(model: &Prepared, input: Payload) -> Result<Payload, JobError> {
-    model.run(input, None, &Cancel::new())
+    model.run(input, None, &Cancel::new(), &mut RunOptions::default()).map(|(output, _)| output)
 }
 
 fn json_of(payload: Payload) -> Value {
