@@ -42,12 +42,12 @@ impl Template {
                 };
                 Ok(Self { before: vec![id("cls")?], after: vec![id("sep")?] })
             }
-            Some("TemplateProcessing") => Self::template(part),
+            Some("TemplateProcessing") => Self::single(part),
             _ => unsupported("the post-processor", part),
         }
     }
 
-    fn template(part: &Value) -> Result<Self, TokenizerError> {
+    fn single(part: &Value) -> Result<Self, TokenizerError> {
         let invalid = |text: &str| TokenizerError::Invalid(format!("TemplateProcessing: {text}"));
         let mut template = Self::default();
         let mut seen = false;
