@@ -4,7 +4,7 @@
 SHELL := bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-exact fuzz bench bench-engine build node plugin models wasm web setup lint fmt clean
+.PHONY: help demo test test-exact test-gpu fuzz bench bench-engine build node plugin models wasm web setup lint fmt clean
 
 help: ## List the targets
 	@echo "Neuromesh. Two commands to begin with: \`make demo\` and \`make test\`."
@@ -18,6 +18,9 @@ test: ## Run every check and every test; the last line counts them
 
 test-exact: ## Compare the bits of every model's outputs on every instruction set and WebAssembly engine (EXACT="minilm ..." for some)
 	@.ci/exact $(EXACT)
+
+test-gpu: ## Run ONNX's tests and every model on this machine's GPU, or on the one that Mesa plays on the CPU
+	@.ci/test gpu
 
 fuzz: ## Feed the engine damaged models (FUZZ_SECONDS=60 for each of the targets load, run, stream; FUZZ="run ..." for some)
 	@.ci/fuzz $(FUZZ)

@@ -41,14 +41,19 @@
 //!
 //! # Another backend
 //!
-//! A backend is a type parameter and nothing more: `DeviceModel::<Wgpu>::load(bytes, &limits, device)` with `burn-wgpu` in the
-//! browser or on a server, `Cuda` with `burn-cuda`, `Autodiff<B>` around one of them to train. No operator here names a backend.
-//! Its conformance is checked by `conformance::device`, on the same fixtures as the CPU's; `burn-flex`,
-//! which has no hardware to wait for, stands for all of them in the tests.
+//! A backend is a type parameter and nothing more; no operator here names one. Two come with the crate, as cargo features:
+//! `burn-wgpu` (`wgpu`: GPUs, in a browser and natively) and `burn-flex` (`flex`: CPUs), which has no hardware to wait for and
+//! stands for all of them in the tests. Their conformance is checked by `conformance::device`, on the same fixtures as the CPU's.
+//!
+//! `burn-cuda` 0.22 would fit the parameter as well, untried: it is not among the features because its build fetches binaries of
+//! LLVM from the network, which neither a lock file nor a licence check sees. NVIDIA's GPUs are reached through Vulkan.
 
+mod guard;
 mod ops;
 mod run;
 mod tensor;
+#[cfg(feature = "wgpu")]
+pub mod wgpu;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -58,6 +63,7 @@ use burn_backend::{
 };
 use bytes::Bytes;
 
+#[cfg(feature = "flex")]
 pub use burn_flex::{Flex, FlexDevice};
 pub use run::{DeviceRun, Traffic};
 
@@ -76,6 +82,18 @@ pub struct DeviceModel<B: Backend> {
     placement: Placement,
     /// Constants on the device, by the identity of what the model holds.
     constants: BTreeMap<usize, FloatTensor<B>>,
+}
+
+/// Why there is no device to load models onto.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// This machine, or this page, has none of that kind.
+    #[error("there is no such device: {0}")]
+    NoAdapter(String),
+    /// There is one, and it cannot be used.
+    #[error("the device cannot be used: {0}")]
+    Refused(String),
 }
 
 /// What is worth a device.
@@ -112,7 +130,8 @@ impl<B: Backend> DeviceModel<B> {
         let mut used = BTreeMap::new();
         collect::<B>(&model.plan, &mut used);
         model.hold(used.values().map(Value::bytes).sum())?;
-        let constants = used.iter().map(|(&identity, value)| (identity, tensor::upload::<B>(value, &device))).collect();
+        let upload = || used.iter().map(|(&identity, value)| (identity, tensor::upload::<B>(value, &device))).collect();
+        let constants = guard::caught(upload).map_err(|fault| LoadError::Device { reason: fault.to_string() })?;
         Ok(Self { model: Arc::new(model), device, placement, constants })
     }
 

@@ -76,6 +76,12 @@ pub enum LoadError {
         /// Bytes needed beside what was held.
         needed: u64,
     },
+    /// The device did not take the weights.
+    #[error("the device did not take the model: {reason}")]
+    Device {
+        /// What it said.
+        reason: String,
+    },
     /// More nodes than [`Limits::nodes`](crate::Limits::nodes) allows, or a file of very many tiny parts.
     #[error("the model has {count} or more {what}; the limit is {limit}")]
     TooMany {

@@ -1,13 +1,14 @@
 //! The same comparisons on a Burn backend.
 //!
-//! They are asynchronous, as reading from a device is: a test in a browser awaits them, and [`at_once`] drives them where the
-//! backend is the CPU's.
+//! They are asynchronous, as reading from a device is: a test in a browser awaits them, a native one [waits](wait), and
+//! [`at_once`] drives them where the backend is the CPU's.
 
 use std::{
     future::Future,
     pin::pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
 };
 
 use burn_backend::{Backend, tensor::Device};
@@ -88,6 +89,24 @@ pub async fn refusals<B: Backend>(fixtures: &[u8], device: &Device<B>) -> Result
 
 fn without_digits(message: &str) -> String {
     message.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+/// The result of a future, for which this thread waits: for native tests alone.
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let (mut context, mut future) = (Context::from_waker(&waker), pin!(future));
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
 }
 
 /// The result of a future that waits for nobody, as a CPU's backend makes them; `None` for one that does.

@@ -6,6 +6,7 @@ use burn_backend::Backend;
 
 use super::{
     DeviceModel,
+    guard::caught,
     ops::{self, Computation, Operand, View, Work},
     tensor::Held,
 };
@@ -176,7 +177,7 @@ impl<B: Backend> DeviceRun<B> {
         // Whoever holds a tensor alone may work on it in place.
         self.release(self.held.len() - 1, step);
         let (tensors, paid): (Vec<_>, Vec<_>) = operands.into_iter().map(Held::into_parts).unzip();
-        let results = (work.run)(tensors, &self.model.device);
+        let results = caught(|| (work.run)(tensors, &self.model.device))?;
         drop((scratch, paid));
 
         let frame = self.run.frames.last_mut().expect("a run that is not over has its own frame");

@@ -7,7 +7,10 @@ use burn_backend::{
     tensor::{Device, FloatTensor},
 };
 
-use super::ops::{on_device, shaped};
+use super::{
+    guard::caught_while,
+    ops::{on_device, shaped},
+};
 use crate::{
     DataType, Fault,
     memory::{Charge, Memory},
@@ -53,7 +56,7 @@ impl<B: Backend> Held<B> {
     pub async fn download(self, memory: &Memory) -> Result<Value, Fault> {
         let mut value = memory.value(DataType::F32, self.shape)?;
         let failed = |reason: String| Fault::Backend(reason);
-        let data = B::float_into_data(self.tensor).await.map_err(|error| failed(error.to_string()))?;
+        let data = caught_while(B::float_into_data(self.tensor)).await?.map_err(|error| failed(error.to_string()))?;
         let elements = data.as_slice::<f32>().map_err(|error| failed(format!("{error:?}")))?;
         match elements.len() == value.len() {
             true => value.raw_mut().copy_from_slice(elements),

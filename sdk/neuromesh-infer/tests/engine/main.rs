@@ -7,6 +7,8 @@ mod device;
 mod flatness;
 mod functions;
 mod generation;
+#[cfg(feature = "wgpu")]
+mod gpu;
 mod hostile;
 mod loading;
 mod models;

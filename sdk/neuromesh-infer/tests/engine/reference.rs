@@ -61,7 +61,8 @@ fn every_model_of_the_zoo_agrees_with_onnx_runtime_on_a_device() {
     });
 }
 
-fn every_model(compare: impl Fn(Bytes, &[u8]) -> Result<Report, String>) {
+/// Compares each model of the reference data that has fixtures.
+pub fn every_model(compare: impl Fn(Bytes, &[u8]) -> Result<Report, String>) {
     let mut failures = Vec::new();
     let mut models = 0;
     for entry in std::fs::read_dir(reference("")).expect("the folder was made").flatten() {
