@@ -178,15 +178,9 @@ impl Plan {
         Plan { shape, rows, panels, units, tiles_at_once, row_blocks, column_blocks, slots }
     }
 
-    /// Of one slot: the sum of each row of the tiles, their units, and a widened panel.
+    /// Of one slot: the units of the tiles, and the sum of each of their rows.
     fn slot_len(&self) -> usize {
-        let rows = (self.tiles_at_once * self.shape.rows).saturating_mul(self.units.saturating_add(1));
-        rows.saturating_add(self.wide_len())
-    }
-
-    /// A unit of two bytes takes four when it is widened.
-    fn wide_len(&self) -> usize {
-        if self.shape.widens { self.units.saturating_mul(self.shape.width) } else { 0 }
+        (self.tiles_at_once * self.shape.rows).saturating_mul(self.units.saturating_add(1))
     }
 
     fn scratch(&self) -> usize {
@@ -244,8 +238,7 @@ impl Job<'_> {
     fn block(&self, tiles: Range<usize>, panels: Range<usize>, scratch: &mut [i32]) {
         let plan = &self.plan;
         let rows = plan.rows.start(tiles.start)..plan.rows.start(tiles.end);
-        let (sums, rest) = scratch.split_at_mut(plan.tiles_at_once * plan.shape.rows);
-        let (wide, a) = rest.split_at_mut(plan.wide_len());
+        let (sums, a) = scratch.split_at_mut(plan.tiles_at_once * plan.shape.rows);
         pack::pack_rows(self.cpu, &self.a, self.k, plan.shape.group, &plan.rows, tiles.clone(), a, sums);
         simd::run_int(
             self.cpu,
@@ -256,7 +249,6 @@ impl Job<'_> {
                 a: a.as_ptr(),
                 panels: panels.clone(),
                 b: self.b.bytes_of_panels().as_ptr(),
-                wide: wide.as_mut_ptr().cast(),
                 n: self.n,
                 c: self.c.at(0),
                 ldc: self.ldc,

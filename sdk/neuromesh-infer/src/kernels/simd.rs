@@ -90,24 +90,6 @@ pub(crate) trait Dot: Copy {
     /// # Safety
     /// `LANES * GROUP` bytes can be read at `from`, whatever its alignment.
     unsafe fn weights(from: *const i8) -> Self::Weights;
-    /// Whether weights are multiplied as 16 bits and widening them takes an instruction of its own, so that a panel that many
-    /// tiles read is better widened once.
-    const WIDENS: bool = false;
-    /// [`Dot::weights`] of what [`Dot::widen`] has written.
-    ///
-    /// # Safety
-    /// `2 * LANES * GROUP` bytes can be read at `from`, whatever its alignment.
-    #[inline(always)]
-    unsafe fn wide_weights(from: *const i8) -> Self::Weights {
-        // SAFETY: half of what the caller promised.
-        unsafe { Self::weights(from) }
-    }
-    /// Widens the weights of so many registers.
-    ///
-    /// # Safety
-    /// `registers * LANES * GROUP` bytes can be read at `from`, and twice as many written at `to`.
-    #[inline(always)]
-    unsafe fn widen(_from: *const i8, _to: *mut i8, _registers: usize) {}
     /// `unit` holds `GROUP` numbers of 0 to 255, the first in the lowest bits: two of 16 bits, or four of 8.
     fn values(unit: i32) -> Self::Values;
     /// Adds the products of a group to each sum, wrapping.

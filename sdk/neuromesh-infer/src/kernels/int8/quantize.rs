@@ -45,10 +45,7 @@ dispatch! {
         (least, most)
     }
 
-    /// Bytes of numbers, with one scale and zero point.
-    ///
-    /// # Panics
-    /// Never; of slices of different lengths the rest is left.
+    /// Bytes of numbers, with one scale and zero point; of slices of different lengths the rest is left.
     pub fn quantize(cpu: &Cpu, x: &[f32], scale: f32, zero: u8, to: &mut [u8]) {
         for (to, x) in to.iter_mut().zip(x) {
             *to = quantized(*x, scale, i32::from(zero), 0, 255) as u8;

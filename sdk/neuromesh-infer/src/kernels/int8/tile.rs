@@ -15,8 +15,6 @@ pub(super) struct Shape {
     pub width: usize,
     /// Elements of a unit.
     pub group: usize,
-    /// Whether panels are widened for many tiles.
-    pub widens: bool,
 }
 
 impl Shape {
@@ -26,8 +24,7 @@ impl Shape {
             type Output = Shape;
             #[inline(always)]
             fn run<D: Dot>(self) -> Shape {
-                let width = D::LANES * D::TILE.registers;
-                Shape { rows: D::TILE.rows, width, group: D::GROUP, widens: D::WIDENS }
+                Shape { rows: D::TILE.rows, width: D::LANES * D::TILE.registers, group: D::GROUP }
             }
         }
         simd::run_int(cpu, Ask)
@@ -44,8 +41,6 @@ pub(super) struct Tiles<'a> {
     pub panels: Range<usize>,
     /// The first panel of all.
     pub b: *const i8,
-    /// Room for a widened panel, where one is.
-    pub wide: *mut i8,
     pub n: usize,
     /// The first sum of all.
     pub c: *mut i32,
@@ -61,9 +56,6 @@ struct Spot {
     ldc: usize,
 }
 
-/// Tiles from which on it pays to widen a panel.
-const MANY: usize = 4;
-
 /// The sums of the largest tile.
 const LARGEST: usize = 12 * 32;
 
@@ -74,14 +66,7 @@ impl IntKernel for Tiles<'_> {
     fn run<D: Dot>(self) {
         let width = D::LANES * D::TILE.registers;
         let first = self.rows.start(self.tiles.start);
-        let widens = const { D::WIDENS } && self.tiles.len() >= MANY;
         for panel in self.panels.clone() {
-            let mut b = self.b.wrapping_add(panel * self.units * D::GROUP * width);
-            if widens {
-                // SAFETY: `Job` has made room for a panel.
-                unsafe { D::widen(b, self.wide, self.units * D::TILE.registers) };
-                b = self.wide;
-            }
             let columns = width.min(self.n - panel * width);
             for index in self.tiles.clone() {
                 let row = self.rows.start(index);
@@ -89,17 +74,17 @@ impl IntKernel for Tiles<'_> {
                 let spot = Spot {
                     units: self.units,
                     a: self.a.wrapping_add((row - first) * self.units),
-                    b,
+                    b: self.b.wrapping_add(panel * self.units * D::GROUP * width),
                     c: self.c.wrapping_add(row * self.ldc + panel * width),
                     ldc: self.ldc,
                 };
                 // SAFETY: `Job` has checked the sizes that the spot was made of; the copy holds the largest tile.
                 unsafe {
                     if columns == width {
-                        by_rows::<D>(rows, widens, spot);
+                        by_rows::<D>(rows, spot);
                     } else {
                         let mut whole = [0; LARGEST];
-                        by_rows::<D>(rows, widens, Spot { c: whole.as_mut_ptr(), ldc: width, ..spot });
+                        by_rows::<D>(rows, Spot { c: whole.as_mut_ptr(), ldc: width, ..spot });
                         for i in 0..rows {
                             let from = whole.as_ptr().add(i * width);
                             spot.c.add(i * spot.ldc).copy_from_nonoverlapping(from, columns);
@@ -116,14 +101,11 @@ impl IntKernel for Tiles<'_> {
 /// # Safety
 /// As [`tile`].
 #[inline(always)]
-unsafe fn by_rows<D: Dot>(rows: usize, wide: bool, spot: Spot) {
+unsafe fn by_rows<D: Dot>(rows: usize, spot: Spot) {
     macro_rules! tiles {
         ($($rows:literal)*) => {
             match rows {
-                $($rows if const { D::TILE.rows >= $rows } => match wide {
-                    true if const { D::WIDENS } => D::apart(OfRows::<$rows, true>(spot)),
-                    _ => D::apart(OfRows::<$rows, false>(spot)),
-                },)*
+                $($rows if const { D::TILE.rows >= $rows } => D::apart(OfRows::<$rows>(spot)),)*
                 _ => unreachable!("a tile has no more rows than its instruction set allows"),
             }
         };
@@ -132,9 +114,9 @@ unsafe fn by_rows<D: Dot>(rows: usize, wide: bool, spot: Spot) {
 }
 
 /// A tile whose size the compiler knows; made only by [`by_rows`].
-struct OfRows<const R: usize, const WIDE: bool>(Spot);
+struct OfRows<const R: usize>(Spot);
 
-impl<const R: usize, const WIDE: bool> IntKernel for OfRows<R, WIDE> {
+impl<const R: usize> IntKernel for OfRows<R> {
     type Output = ();
 
     #[inline(always)]
@@ -142,8 +124,8 @@ impl<const R: usize, const WIDE: bool> IntKernel for OfRows<R, WIDE> {
         // SAFETY: the promise of whoever called `by_rows`.
         unsafe {
             match const { D::TILE.registers } {
-                3 => tile::<D, R, 3, WIDE>(self.0),
-                _ => tile::<D, R, 2, WIDE>(self.0),
+                3 => tile::<D, R, 3>(self.0),
+                _ => tile::<D, R, 2>(self.0),
             }
         }
     }
@@ -152,19 +134,17 @@ impl<const R: usize, const WIDE: bool> IntKernel for OfRows<R, WIDE> {
 /// `R` rows of `N` registers.
 ///
 /// # Safety
-/// `R * units` units at `a`; `units` rows of `N` registers' weights at `b`, widened if `WIDE`; `R` rows of `N` registers at `c`.
+/// `R * units` units at `a`; `units` rows of `N` registers' weights at `b`; `R` rows of `N` registers at `c`.
 #[inline(always)]
-unsafe fn tile<D: Dot, const R: usize, const N: usize, const WIDE: bool>(spot: Spot) {
-    let step = D::LANES * D::GROUP * if WIDE { 2 } else { 1 };
+unsafe fn tile<D: Dot, const R: usize, const N: usize>(spot: Spot) {
     let Spot { units, mut a, mut b, c, ldc } = spot;
     let mut sums = [[D::zero(); N]; R];
     // SAFETY: the caller's promise.
     unsafe {
         for _ in 0..units {
-            let weights = |from: *const i8| if WIDE { D::wide_weights(from) } else { D::weights(from) };
-            let mut row = [weights(b); N];
+            let mut row = [D::weights(b); N];
             for v in 1..N {
-                row[v] = weights(b.add(v * step));
+                row[v] = D::weights(b.add(v * D::LANES * D::GROUP));
             }
             for i in 0..R {
                 let x = D::values(*a.add(i));
@@ -173,7 +153,7 @@ unsafe fn tile<D: Dot, const R: usize, const N: usize, const WIDE: bool>(spot: S
                 }
             }
             a = a.add(R);
-            b = b.add(N * step);
+            b = b.add(N * D::LANES * D::GROUP);
         }
         for i in 0..R {
             for v in 0..N {

@@ -109,8 +109,7 @@ struct Ints(v128);
 impl Dot for Ints {
     const LANES: usize = 4;
     const GROUP: usize = 2;
-    const TILE: Tile = Tile { rows: 3, registers: 3 };
-    const WIDENS: bool = true;
+    const TILE: Tile = Tile { rows: 4, registers: 2 };
     type Weights = v128;
     type Values = v128;
 
@@ -127,18 +126,6 @@ impl Dot for Ints {
     unsafe fn weights(from: *const i8) -> Self::Weights {
         // SAFETY: the caller's promise.
         unsafe { i16x8_load_extend_i8x8(from) }
-    }
-    #[inline(always)]
-    unsafe fn wide_weights(from: *const i8) -> Self::Weights {
-        // SAFETY: the caller's promise.
-        unsafe { v128_load(from.cast()) }
-    }
-    #[inline(always)]
-    unsafe fn widen(from: *const i8, to: *mut i8, registers: usize) {
-        for register in 0..registers {
-            // SAFETY: the caller's promise.
-            unsafe { v128_store(to.add(16 * register).cast(), i16x8_load_extend_i8x8(from.add(8 * register))) };
-        }
     }
     #[inline(always)]
     fn values(unit: i32) -> Self::Values {
