@@ -7,15 +7,15 @@
 //! - One input channel per group: [`depthwise`], with lanes across a row of the output.
 //! - A kernel of one pixel, without stride and padding: a matrix product with the input as it lies.
 //! - Many channels and wide registers: [`across`], a matrix product with lanes across the channels of the output.
-//! - All others: a matrix product per image and group, weights [outputs, inputs * kernel] times patches [inputs * kernel,
-//!   pixels], whose panels are made when the product needs them.
+//! - All others: [`direct`], a product whose right operand is read from a padded copy of some rows of the input, where a table
+//!   tells how far each tap lies.
 //! - Other ranks: [`conv_plain`], plain loops. A convolution of one dimension is one of two with a height of 1.
 #![allow(unsafe_code)]
 
 mod across;
 mod depthwise;
+mod direct;
 mod int8;
-mod patches;
 mod plain;
 mod rows;
 
@@ -24,10 +24,9 @@ pub use plain::{Conv3d, conv_plain};
 
 use super::cpu::Cpu;
 use super::gemm::{
-    Activation, Bias, Epilogue, Left, MatrixRef, PackedA, PackedB, Right, gemm_scratch, gemm_with, pack_a, panel_width,
+    Activation, Bias, Epilogue, Left, MatrixRef, PackedA, PackedB, Right, gemm_scratch, gemm_with, pack_a,
 };
-use patches::Patches;
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
 /// What a convolution of two dimensions looks like; height comes before width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,13 +157,11 @@ impl ConvPlan {
             Weights::Depthwise(_) => depthwise::scratch(cpu, &self.conv, output),
             Weights::Across(groups) => groups.first().map_or(0, |weights| across::scratch(cpu, weights, output)),
             Weights::Product(groups) => {
+                if !self.conv.is_pointwise() {
+                    return direct::scratch(cpu, &self.conv, output);
+                }
                 let (m, k) = (self.conv.outputs / self.conv.groups, self.conv.taps());
-                let make = |_: Range<usize>, _: usize, _: &mut [f32]| {};
-                let right = if self.conv.is_pointwise() {
-                    Right::Rows { data: &[], row_stride: 0 }
-                } else {
-                    Right::Made(&make)
-                };
+                let right = Right::Rows { data: &[], row_stride: 0 };
                 let product = |group| gemm_scratch(cpu, m, output[0] * output[1], k, &Left::Packed(group), &right);
                 groups.first().map_or(0, product)
             }
@@ -240,22 +237,23 @@ impl ConvPlan {
     ) {
         let conv = &self.conv;
         let (m, n, k) = (conv.outputs / conv.groups, out[0] * out[1], conv.taps());
-        let (image, width) = (conv.inputs / conv.groups * size[0] * size[1], panel_width(cpu));
+        let image = conv.inputs / conv.groups * size[0] * size[1];
         for (index, weights) in groups.iter().enumerate() {
             let input = &input[index * image..(index + 1) * image];
             let channels = index * m..(index + 1) * m;
             let part = index * m * n..(index + 1) * m * n;
-            let epilogue = Epilogue {
-                alpha: None,
-                bias: epilogue.bias.map_or(Bias::None, |bias| Bias::PerRow(&bias[channels])),
-                residual: epilogue.residual.map(|residual| &residual[part.clone()]),
-                activation: epilogue.activation,
-            };
-            let patches = Patches::new(conv, input, size, out);
-            let make = |rows: Range<usize>, panel: usize, to: &mut [f32]| patches.make(cpu, rows, panel, width, to);
-            let right =
-                if conv.is_pointwise() { Right::Rows { data: input, row_stride: n } } else { Right::Made(&make) };
-            gemm_with(cpu, m, n, k, Left::Packed(weights), right, &mut output[part], n, &epilogue, scratch);
+            let bias = epilogue.bias.map(|bias| &bias[channels]);
+            let residual = epilogue.residual.map(|residual| &residual[part.clone()]);
+            let output = &mut output[part];
+            if !conv.is_pointwise() {
+                let epilogue = ConvEpilogue { bias, residual, ..*epilogue };
+                direct::run(cpu, conv, weights, input, size, output, out, &epilogue, scratch);
+                continue;
+            }
+            let bias = bias.map_or(Bias::None, Bias::PerRow);
+            let epilogue = Epilogue { alpha: None, bias, residual, activation: epilogue.activation };
+            let right = Right::Rows { data: input, row_stride: n };
+            gemm_with(cpu, m, n, k, Left::Packed(weights), right, output, n, &epilogue, scratch);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! neighbours and no output is at an edge.
 #![allow(clippy::needless_range_loop)]
 
-use super::patches::every_second;
+use super::direct::every_second;
 use super::{Conv2d, ConvEpilogue};
 use crate::kernels::cpu::{Cpu, dispatch};
 use crate::kernels::gemm::{Activation, Bias, Epilogue, Finish, SyncPointer, end, finish};

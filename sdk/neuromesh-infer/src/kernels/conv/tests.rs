@@ -39,8 +39,10 @@ fn check(conv: Conv2d, batch: usize, size: [usize; 2], activation: Activation) {
     }
 }
 
+const SQUARE: Activation = Activation::Custom(|_, x| x.iter_mut().for_each(|x| *x *= *x));
+
 #[test]
-fn products_of_patches() {
+fn without_patches() {
     check(conv(3, 8, 1, [3, 3]), 2, [9, 11], Activation::Relu);
     check(Conv2d { pads: [1, 1, 1, 1], ..conv(5, 17, 1, [3, 3]) }, 1, [14, 14], Activation::None);
     check(Conv2d { pads: [3; 4], strides: [2, 2], ..conv(3, 33, 1, [7, 7]) }, 1, [31, 29], Activation::Relu);
@@ -48,6 +50,11 @@ fn products_of_patches() {
     check(Conv2d { pads: [4; 4], dilations: [3, 2], ..conv(6, 9, 3, [3, 3]) }, 1, [10, 13], Activation::None);
     check(Conv2d { pads: [9; 4], ..conv(2, 3, 1, [3, 3]) }, 1, [2, 3], Activation::None);
     check(Conv2d { pads: [1; 4], ..conv(70, 50, 1, [3, 3]) }, 1, [7, 7], Activation::LeakyRelu(0.1));
+    // Several bands of rows.
+    check(Conv2d { pads: [1; 4], ..conv(160, 5, 1, [3, 3]) }, 1, [40, 36], Activation::Clip { min: -0.5, max: 0.5 });
+    check(Conv2d { pads: [3; 4], strides: [2, 2], ..conv(3, 5, 1, [7, 7]) }, 1, [224, 230], Activation::None);
+    check(Conv2d { pads: [1, 0, 2, 0], strides: [3, 2], ..conv(9, 13, 1, [1, 4]) }, 1, [11, 33], Activation::Relu);
+    check(Conv2d { pads: [2; 4], strides: [2, 1], dilations: [3, 2], ..conv(5, 7, 1, [3, 2]) }, 1, [12, 9], SQUARE);
 }
 
 #[test]
@@ -64,7 +71,7 @@ fn lanes_across_channels() {
     check(Conv2d { strides: [2, 2], ..conv(500, 470, 1, [1, 1]) }, 1, [9, 11], Activation::Clip { min: 0.0, max: 0.5 });
     check(Conv2d { pads: [2, 1, 0, 3], ..conv(40, 400, 1, [5, 5]) }, 1, [14, 17], Activation::LeakyRelu(0.1));
     let dilated = Conv2d { pads: [2; 4], dilations: [2, 1], strides: [1, 2], ..conv(192, 600, 2, [3, 3]) };
-    check(dilated, 1, [6, 5], Activation::Custom(|_, x| x.iter_mut().for_each(|x| *x *= *x)));
+    check(dilated, 1, [6, 5], SQUARE);
 }
 
 /// The bytes of a product, in plain loops.

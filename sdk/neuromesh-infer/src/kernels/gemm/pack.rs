@@ -178,7 +178,7 @@ pub struct PackedA {
 }
 
 impl PackedA {
-    pub(super) fn data(&self) -> &[f32] {
+    pub(crate) fn data(&self) -> &[f32] {
         self.storage.floats()
     }
 
@@ -187,7 +187,7 @@ impl PackedA {
         self.storage.bytes()
     }
 
-    pub(super) fn fits(&self, cpu: &Cpu, m: usize, k: usize) -> bool {
+    pub(crate) fn fits(&self, cpu: &Cpu, m: usize, k: usize) -> bool {
         (self.m, self.k, self.rows) == (m, k, tile(cpu).0.rows)
     }
 }
