@@ -9,13 +9,14 @@ use toml::{Table, Value};
 use super::{files_with, none};
 
 /// Folder, the packages of ours it may depend on, and the packages of others that it never may.
-const RULES: [(&str, &[&str], &[&str]); 8] = [
+const RULES: [(&str, &[&str], &[&str]); 9] = [
     ("sdk/neuromesh-core", &[], &[]),
     ("sdk/neuromesh-infer", &[], &["libp2p", "tokio", "wasmtime"]),
     ("sdk/neuromesh", &["neuromesh-core", "neuromesh-infer"], &["wasmtime", "axum"]),
     ("node-native", &["neuromesh", "neuromesh-plugin-magika"], &["wasm-bindgen", "web-sys"]),
     ("node-native/plugins/magika", &[], &["tokio", "libp2p", "wasmtime"]),
     ("wasm", &["neuromesh"], &["wasmtime", "libp2p"]),
+    ("tests/bench/peers", &[], &["tokio", "libp2p"]),
     ("tests/exact", &["neuromesh-infer"], &["tokio", "libp2p"]),
     ("tests", &["neuromesh", "neuromesh-core", "neuromesh-infer", "neuromesh-node"], &[]),
 ];
