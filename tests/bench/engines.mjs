@@ -8,6 +8,8 @@ import { median, round } from "./statistics.mjs";
 
 const RUNS = 30;
 const WARM_UP = 3;
+/** A row in the tab that takes longer, in milliseconds, is given up. */
+const PATIENCE_MS = 10 * 60_000;
 /** A sample takes at least this long, in milliseconds, as in the tab. */
 const SAMPLE_MS = 2;
 
@@ -25,9 +27,11 @@ export async function withTab(setting, work) {
   const context = await browser();
   const ask = async (question) => {
     const page = await open(context, `${server.origin}/engine.html`);
+    const timer = setTimeout(() => page.close(), PATIENCE_MS);
     try {
       return await page.evaluate((question) => window.compare(question), question);
     } finally {
+      clearTimeout(timer);
       await page.close();
     }
   };
