@@ -17,6 +17,7 @@ const RULES: [(&str, &[&str], &[&str]); 9] = [
     ("node-native", &["neuromesh", "neuromesh-plugin-magika"], &["wasm-bindgen", "web-sys"]),
     ("node-native/plugins/magika", &[], &["tokio", "libp2p", "wasmtime"]),
     ("wasm", &["neuromesh"], &["wasmtime", "libp2p"]),
+    ("tests/bench/peers", &[], &["tokio", "libp2p"]),
     ("tests/exact", &["neuromesh-infer"], &["tokio", "libp2p"]),
     ("tests", &["neuromesh", "neuromesh-core", "neuromesh-infer", "neuromesh-node"], &[]),
 ];

@@ -95,7 +95,3 @@ impl Peer {
         self.outputs[output].data.clone()
     }
 }
-
-fn bytes<T: Copy, const N: usize>(values: impl Iterator<Item = T>, to: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-    values.flat_map(to).collect()
-}

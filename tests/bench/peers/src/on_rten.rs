@@ -3,7 +3,7 @@
 use rten::{Model, NodeId, Value, ValueOrView};
 use rten_tensor::prelude::*;
 
-use crate::{Engine, Tensor, bytes};
+use crate::{Engine, Tensor};
 
 pub(crate) struct Loaded {
     model: Model,
@@ -61,4 +61,8 @@ fn tensor(value: Value) -> Result<Tensor, String> {
         _ => return Err("an output is no tensor".into()),
     };
     Ok(Tensor { dtype: dtype.into(), shape, data })
+}
+
+fn bytes<T: Copy, const N: usize>(values: impl Iterator<Item = T>, to: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+    values.flat_map(to).collect()
 }

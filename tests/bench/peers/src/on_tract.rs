@@ -2,7 +2,7 @@
 
 use tract_onnx::prelude::*;
 
-use crate::{Engine, Tensor, bytes};
+use crate::{Engine, Tensor};
 
 pub(crate) struct Loaded {
     plan: Arc<TypedRunnableModel>,
@@ -20,6 +20,10 @@ impl Loaded {
             let (_, given) = find(inputs, name)?;
             let fact = InferenceFact::dt_shape(datum_type(&given.dtype)?, &given.shape[..]);
             model.set_input_fact(index, fact).map_err(said)?;
+        }
+        // What the file says of the outputs' shapes is in names for dimensions, which the inputs' shapes have just settled.
+        for index in 0..model.output_outlets().map_err(said)?.len() {
+            model.set_output_fact(index, InferenceFact::default()).map_err(said)?;
         }
         let plan = model.into_optimized().and_then(|model| model.into_runnable()).map_err(said)?;
         Ok(Self { plan, names })
