@@ -19,6 +19,8 @@
 #![forbid(unsafe_code)]
 // What is shared between threads on a server is shared between tasks of one thread in a browser.
 #![allow(clippy::arc_with_non_send_sync)]
+// The engine alone uses its own part of what both share.
+#![cfg_attr(not(feature = "mesh"), allow(dead_code))]
 
 #[cfg(feature = "mesh")]
 mod blobs;
