@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use super::{files_with, none};
 
 /// Folder, the packages of ours it may depend on, and the packages of others that it never may.
-const RULES: [(&str, &[&str], &[&str]); 9] = [
+const RULES: [(&str, &[&str], &[&str]); 10] = [
     ("sdk/neuromesh-core", &[], &[]),
     ("sdk/neuromesh-infer", &[], &["libp2p", "tokio", "wasmtime"]),
     ("sdk/neuromesh-infer/fuzz", &["neuromesh-infer"], &["tokio", "libp2p"]),
