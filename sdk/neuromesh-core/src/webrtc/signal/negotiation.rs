@@ -4,6 +4,7 @@ use super::message::{Candidate, Reader, Signal, SignalError};
 use crate::Timestamp;
 
 #[cfg(test)]
+#[path = "negotiation_tests.rs"]
 mod tests;
 
 /// A connection has to be up within this time.
