@@ -38,7 +38,8 @@ fn syllables() -> Vec<i16> {
     for (index, (from, to, formants)) in spoken.into_iter().enumerate() {
         let pitch = if index % 2 == 1 { 125.0 } else { 140.0 };
         let mut turns = 0.0;
-        for n in (from * rate) as usize..(to * rate) as usize {
+        let span = (from * rate) as usize..(to * rate) as usize;
+        for (n, sample) in span.clone().zip(&mut sound[span]) {
             let at = (n as f64 / rate - from) / (to - from);
             turns += pitch * (1.0 - 0.15 * at);
             let phase = 2.0 * PI * turns / rate;
@@ -48,7 +49,7 @@ fn syllables() -> Vec<i16> {
                     formants.iter().map(|(centre, width, gain)| gain / (1.0 + ((f - centre) / width).powi(2))).sum();
                 gain * (h * phase).sin()
             });
-            sound[n] += 0.12 * voice.sum::<f64>() * (PI * at).sin().max(0.0).sqrt();
+            *sample += 0.12 * voice.sum::<f64>() * (PI * at).sin().max(0.0).sqrt();
         }
     }
     sound.into_iter().map(|x| (x.clamp(-1.0, 1.0) * 32767.0).round_ties_even() as i16).collect()
@@ -165,7 +166,7 @@ fn segments_are_those_of_silero() {
         let next = |index: usize| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let drawn = f64::from(state >> 16) / 65_536.0;
-            if index % 7 == 0 {
+            if index.is_multiple_of(7) {
                 base = drawn;
             }
             (base * 0.8 + drawn * 0.2).clamp(0.0, 1.0) as f32

@@ -53,7 +53,9 @@ pub fn now() -> Timestamp {
 
 /// A seed from `crypto.getRandomValues`.
 pub fn random_seed() -> [u8; 32] {
-    rand::random()
+    let mut seed = [0; 32];
+    getrandom03::fill(&mut seed).expect("every browser has crypto.getRandomValues");
+    seed
 }
 
 /// Measures a span of time; browsers blur it to 5 to 100 microseconds.
