@@ -26,7 +26,6 @@ pub(crate) use tile::{Finish, end};
 
 use super::cpu::Cpu;
 use block::Job;
-use std::ops::Range;
 
 /// A matrix in a slice: element `[i, j]` lies at `i * row_stride + j * col_stride`.
 #[derive(Clone, Copy, Debug)]
@@ -38,10 +37,6 @@ pub struct MatrixRef<'a> {
     /// From a column to the next.
     pub col_stride: usize,
 }
-
-/// A function that writes panel `.1` of B, its rows `.0`, into `.2`: for each of those rows [`panel_width`] numbers, those
-/// beyond the last column 0.
-pub type MakePanel<'a> = dyn Fn(Range<usize>, usize, &mut [f32]) + Sync + 'a;
 
 /// The left operand, [m,k].
 #[derive(Clone, Copy)]
@@ -64,8 +59,6 @@ pub enum Right<'a> {
         /// From a row to the next.
         row_stride: usize,
     },
-    /// Made when needed, once by each thread that needs it.
-    Made(&'a MakePanel<'a>),
 }
 
 /// What happens to a finished sum, in this order: `* alpha`, `+ bias`, `+ residual`, `activation`, each rounded on its own.
@@ -183,7 +176,6 @@ fn check(cpu: &Cpu, m: usize, n: usize, k: usize, a: &Left, b: &Right, c: usize,
     match b {
         Right::Packed(b) => assert!(b.fits(cpu, k, n), "B was packed for something else"),
         Right::Rows { data, row_stride } => assert!(holds(data.len(), k, n, *row_stride, 1), "B is too small"),
-        Right::Made(_) => {}
     }
     match epilogue.bias {
         Bias::None => {}

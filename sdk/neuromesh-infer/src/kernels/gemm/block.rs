@@ -13,8 +13,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const PANEL: usize = 8192;
 /// The tiles of A over one stretch of k: what the second cache holds while the panels of B pass by.
 const ROWS: usize = 32 * 1024;
-/// The panels that are made together, which share the second cache with those rows.
-const MADE: usize = 64 * 1024;
 /// Multiplications that are worth a thread's while.
 const WORTH: usize = 64 * 1024;
 
@@ -26,9 +24,8 @@ pub(super) struct Plan {
     /// The stretches of k, and the length of all but the last.
     steps: usize,
     stretch: usize,
-    /// Tiles and panels at a time.
+    /// Tiles at a time.
     tiles_at_once: usize,
-    panels_at_once: usize,
     /// The grid of independent blocks.
     row_blocks: usize,
     column_blocks: usize,
@@ -53,12 +50,7 @@ impl Plan {
         };
         let steps = k.div_ceil(longest.max(1)).max(1);
         let stretch = k.div_ceil(steps);
-        let fit = |limit: usize, one: usize| (limit / (stretch * one).max(1)).max(1);
-        let tiles_at_once = fit(ROWS, tile.rows).min(rows.count);
-        let panels_at_once = match b {
-            Right::Made(_) => fit(MADE, width).min(panels),
-            _ => panels,
-        };
+        let tiles_at_once = (ROWS / (stretch * tile.rows).max(1)).max(1).min(rows.count);
 
         let plain = matches!(a, Left::Matrix(a) if m == 1 && a.col_stride == 1);
         let a_len = match a {
@@ -68,7 +60,6 @@ impl Plan {
         let b_len = match b {
             Right::Packed(_) => 0,
             Right::Rows { .. } => width.saturating_mul(stretch),
-            Right::Made(_) => panels_at_once.saturating_mul(width).saturating_mul(stretch),
         };
 
         let threads = cpu.threads.count();
@@ -78,17 +69,12 @@ impl Plan {
             let first = first.min(at_once);
             (first, other.min(if first < threads { wanted.div_ceil(first) } else { 1 }))
         };
-        let (row_blocks, column_blocks) = match b {
-            // Each block of rows makes its own panels, each block of columns packs its own A: the cheaper one is cut.
-            Right::Made(_) => {
-                let (columns, rows) = split(panels, rows.count, wanted);
-                (rows, columns)
-            }
-            _ if n > m => {
-                let (columns, rows) = split(panels, rows.count, wanted.min(threads.max(n / 512)));
-                (rows, columns)
-            }
-            _ => split(rows.count, panels, wanted),
+        // Each block of columns packs its own A.
+        let (row_blocks, column_blocks) = if n > m {
+            let (columns, rows) = split(panels, rows.count, wanted.min(threads.max(n / 512)));
+            (rows, columns)
+        } else {
+            split(rows.count, panels, wanted)
         };
         let slots = threads.min(row_blocks * column_blocks).max(1);
         Plan {
@@ -98,7 +84,6 @@ impl Plan {
             steps,
             stretch,
             tiles_at_once,
-            panels_at_once,
             row_blocks,
             column_blocks,
             slots,
@@ -159,35 +144,24 @@ impl Job<'_> {
 
     /// The part of C where these tiles and panels meet; nobody else touches it.
     fn block(&self, tiles: Range<usize>, panels: Range<usize>, a: &mut [f32], b: &mut [f32]) {
-        for panels in chunks(panels, self.plan.panels_at_once) {
-            for step in 0..self.plan.steps {
-                let stretch = step * self.plan.stretch..self.k.min((step + 1) * self.plan.stretch);
-                self.make_panels(&stretch, &panels, b);
-                for tiles in chunks(tiles.clone(), self.plan.tiles_at_once) {
-                    self.make_rows(&stretch, &tiles, a);
-                    self.multiply(step, stretch.clone(), tiles, panels.clone(), a, b);
-                }
+        for step in 0..self.plan.steps {
+            let stretch = step * self.plan.stretch..self.k.min((step + 1) * self.plan.stretch);
+            self.make_tail(&stretch, &panels, b);
+            for tiles in chunks(tiles.clone(), self.plan.tiles_at_once) {
+                self.make_rows(&stretch, &tiles, a);
+                self.multiply(step, stretch.clone(), tiles, panels.clone(), a, b);
             }
         }
     }
 
-    fn make_panels(&self, stretch: &Range<usize>, panels: &Range<usize>, to: &mut [f32]) {
+    /// The last panel, where B's rows end within it: they cannot be read beyond their end.
+    fn make_tail(&self, stretch: &Range<usize>, panels: &Range<usize>, to: &mut [f32]) {
         let (width, n) = (self.plan.width, self.n);
-        match self.b {
-            Right::Packed(_) => {}
-            Right::Rows { data, row_stride } => {
-                let first = (panels.end - 1) * width;
-                if panels.end * width > n {
-                    let rows = MatrixRef { data, row_stride, col_stride: 1 };
-                    pack_panel(rows, stretch.clone(), first..n, width, &mut to[..stretch.len() * width]);
-                }
-            }
-            Right::Made(make) => {
-                let size = stretch.len() * width;
-                for (place, panel) in panels.clone().enumerate() {
-                    make(stretch.clone(), panel, &mut to[place * size..(place + 1) * size]);
-                }
-            }
+        let Right::Rows { data, row_stride } = self.b else { return };
+        if panels.end * width > n {
+            let rows = MatrixRef { data, row_stride, col_stride: 1 };
+            let first = (panels.end - 1) * width;
+            pack_panel(rows, stretch.clone(), first..n, width, &mut to[..stretch.len() * width]);
         }
     }
 
@@ -227,7 +201,6 @@ impl Job<'_> {
                 let offset = stretch.start * row_stride + panels.start * width;
                 (data.as_ptr().wrapping_add(offset), width, row_stride, Some(b.as_ptr()))
             }
-            Right::Made(_) => (b.as_ptr(), stretch.len() * width, width, None),
         };
         let last = step + 1 == plan.steps;
         let rows = first_row..plan.rows.start(tiles.end);

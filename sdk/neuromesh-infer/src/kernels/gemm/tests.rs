@@ -127,13 +127,8 @@ fn every_kind_of_operand_gives_the_same() {
             let packed_a = pack_a(&cpu, left_t, m, k);
             let mut panels = vec![f32::NAN; packed_len(&cpu, k, n)];
             let packed_b = pack_b_into(&cpu, &b_t, k, n, 1, k, &mut panels);
-            let width = panel_width(&cpu);
-            let matrix = MatrixRef { data: &case.b, row_stride: n, col_stride: 1 };
-            let make = |rows: Range<usize>, panel: usize, to: &mut [f32]| {
-                pack::pack_panel(matrix, rows, panel * width..n.min((panel + 1) * width), width, to);
-            };
             let lefts = [Left::Matrix(case.left()), Left::Matrix(left_t), Left::Packed(&packed_a)];
-            let rights = [Right::Packed(packed_b), Right::Rows { data: &case.b, row_stride: n }, Right::Made(&make)];
+            let rights = [Right::Packed(packed_b), Right::Rows { data: &case.b, row_stride: n }];
             for (i, a) in lefts.into_iter().enumerate() {
                 for (j, b) in rights.into_iter().enumerate() {
                     let c = case.run(&cpu, a, b, &Epilogue::default());
