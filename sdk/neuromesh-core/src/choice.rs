@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Each model and [`ShapeClass`] is learned by itself. Its first requests are spread over the [`Backend`]s until each has
-//! [`TRIALS`] samples, in an order drawn by the seed; one that is hopeless after two is spared the rest. From then on the
+//! [`TRIALS`] samples, in an order drawn by the seed; one that is hopeless after one or two is spared the rest. From then on the
 //! least median runs everything, but for one request in [`RETRY_EVERY`], which looks whether another one became better.
 //! When the times of one drift, all are tried anew. No request is run twice and none waits for a trial.
 //!
@@ -43,13 +43,21 @@ pub const RETRY_EVERY: u32 = 64;
 pub struct Backend {
     /// Which kernels.
     pub numerics: Numerics,
-    /// How many threads share the work; at least 1.
+    /// How many threads share the work; at least 1, but for [`Backend::GPU`].
     pub threads: u16,
 }
 
 impl Backend {
+    /// The GPU: never exact, and none of the CPU's threads.
+    pub const GPU: Self = Self { numerics: Numerics::Fast, threads: 0 };
+
+    /// Whether the GPU runs it.
+    pub fn is_gpu(self) -> bool {
+        self == Self::GPU
+    }
+
     /// The backends that may answer a request: with 1, 2, 4 … threads and with all of `threads`; for a fast request the
-    /// exact kernels as well as the fast ones.
+    /// exact kernels as well as the fast ones. [`Backend::GPU`] is not among them: whoever has one adds it, to fast requests alone.
     pub fn candidates(numerics: Numerics, threads: u16) -> Vec<Self> {
         let threads = threads.max(1);
         let powers = (0..u16::BITS).map(|shift| 1 << shift).take_while(|count| *count < threads);
@@ -91,8 +99,8 @@ impl Chooser {
         self.entry(model, class).choose(candidates, draw)
     }
 
-    /// Learns from a run that nothing disturbed. The first one of an entry is not counted: it makes the buffers that later
-    /// ones use.
+    /// Learns from a run that nothing disturbed. The first one of an entry is not counted, nor is the first one on the GPU: it
+    /// makes the buffers, or compiles the kernels, that later ones use.
     pub fn observe(&mut self, model: Digest, class: ShapeClass, backend: Backend, elapsed: Duration) {
         let elapsed = u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX).max(1);
         let clock = self.clock;

@@ -9,6 +9,8 @@ use crate::Numerics;
 pub(super) const WINDOW: usize = 5;
 /// A backend whose best time is more than so many times the best of all is given up before it had all its trials.
 const HOPELESS: u32 = 3;
+/// At so many times it is given up at once: a GPU that the CPU plays takes seconds for what the CPU does in milliseconds.
+const HOPELESS_AT_ONCE: u32 = 30;
 /// Another backend must be better by one in so many to take over.
 const MARGIN: u32 = 20;
 /// Times that moved by this factor since the choice have drifted …
@@ -26,6 +28,8 @@ pub(super) struct Entry {
     pub best: Option<Backend>,
     /// Whether a run has made the buffers that later ones use.
     pub warm: bool,
+    /// Whether a run has compiled the GPU's kernels.
+    pub warm_gpu: bool,
     /// Requests since another backend than the best was tried.
     pub settled_runs: u32,
 }
@@ -78,7 +82,8 @@ impl Entry {
 
     /// Takes a sample, in microseconds; whether the choice changed.
     pub fn observe(&mut self, backend: Backend, elapsed: u32, clock: u64) -> bool {
-        if !std::mem::replace(&mut self.warm, true) {
+        let warm = if backend.is_gpu() { &mut self.warm_gpu } else { &mut self.warm };
+        if !std::mem::replace(warm, true) {
             return false;
         }
         if !self.arms.contains_key(&backend) && self.arms.len() >= MAX_BACKENDS {
@@ -96,7 +101,8 @@ impl Entry {
         arm.samples.push(elapsed);
         arm.seen = clock;
         let fastest = arm.samples.iter().min().copied().unwrap_or(elapsed);
-        arm.hopeless = arm.samples.len() >= 2 && least.is_some_and(|least| fastest / HOPELESS > least);
+        let limit = if arm.samples.len() >= 2 { HOPELESS } else { HOPELESS_AT_ONCE };
+        arm.hopeless = least.is_some_and(|least| fastest / limit > least);
         let drifted = self.has_drifted(backend);
         if drifted {
             // Whatever slowed this one down, or sped it up, may have changed the order.

@@ -98,7 +98,7 @@ impl Chooser {
             let entry = chooser.entry(kept.model, kept.class);
             for KeptArm { backend, hopeless, mut us } in kept.arms.into_iter().take(MAX_BACKENDS) {
                 us.truncate(WINDOW);
-                if backend.threads > 0 && !us.is_empty() && !us.contains(&0) {
+                if (backend.threads > 0 || backend.is_gpu()) && !us.is_empty() && !us.contains(&0) {
                     let mut arm = Arm { samples: us, hopeless, ..Arm::default() };
                     arm.reference = arm.median();
                     entry.arms.insert(backend, arm);

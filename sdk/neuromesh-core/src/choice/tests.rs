@@ -91,6 +91,49 @@ fn it_converges_to_the_fastest_within_its_trials() {
     }
 }
 
+/// A machine that also has a GPU, whose first run takes long: its kernels are compiled in it.
+fn choices_with_a_gpu(seed: u64, gpu: u64, cpu: u64, runs: usize) -> (Chooser, Vec<Backend>) {
+    let candidates: Vec<Backend> = backends().into_iter().chain([Backend::GPU]).collect();
+    let mut chooser = Chooser::new("m", seed);
+    let mut compiled = false;
+    let chosen = (0..runs).map(|_| {
+        let backend = chooser.choose(model(1), class(), &candidates);
+        let time = match backend.is_gpu() {
+            true if std::mem::replace(&mut compiled, true) => gpu,
+            true => 1000 * gpu,
+            false => cpu,
+        };
+        chooser.observe(model(1), class(), backend, us(time));
+        backend
+    });
+    let chosen = chosen.collect();
+    (chooser, chosen)
+}
+
+#[test]
+fn a_gpu_wins_if_it_is_faster_once_its_kernels_are_compiled() {
+    for seed in SEEDS {
+        let (mut chooser, _) = choices_with_a_gpu(seed, 500, 1000, 100);
+        assert_eq!(chooser.settled(&model(1), class()), Some(Backend::GPU), "seed {seed}");
+        assert_eq!(chooser.expected(&model(1), class(), Numerics::Fast), Some(us(500)));
+        assert_eq!(chooser.expected(&model(1), class(), Numerics::Exact), Some(us(1000)), "exact never goes there");
+        assert!(!chooser.choose(model(1), class(), &backends()).is_gpu(), "a GPU that is gone is not chosen");
+        let again = Chooser::restore("m", seed, &chooser.snapshot()).unwrap();
+        assert_eq!(again.settled(&model(1), class()), Some(Backend::GPU), "it is remembered");
+    }
+}
+
+#[test]
+fn a_gpu_that_is_slower_costs_three_runs_at_most() {
+    for (seed, (time, runs)) in SEEDS.flat_map(|seed| [(seed, (9000, 3)), (seed, (90_000, 2))]) {
+        let (chooser, chosen) = choices_with_a_gpu(seed, time, 1000, 1000);
+        assert_ne!(chooser.settled(&model(1), class()), Some(Backend::GPU), "seed {seed}");
+        let count = chosen.iter().filter(|backend| backend.is_gpu()).count();
+        // One more where it came before the CPU had shown what it can.
+        assert!((runs..=3).contains(&count), "seed {seed}: {count} runs at {time}");
+    }
+}
+
 #[test]
 fn what_is_hopeless_costs_two_runs() {
     for seed in SEEDS {
