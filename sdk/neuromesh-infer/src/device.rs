@@ -68,7 +68,7 @@ pub use burn_flex::{Flex, FlexDevice};
 pub use run::{DeviceRun, Traffic};
 
 use crate::{
-    IoSpec, Limits, LoadError, Model, Options, RunError, Tensor,
+    IoSpec, Limits, LoadError, Loader, Model, Options, RunError, Tensor,
     graph::ValueId,
     plan::{Plan, Step},
     value::Value,
@@ -126,13 +126,29 @@ impl<B: Backend> DeviceModel<B> {
         placement: Placement,
         device: Device<B>,
     ) -> Result<Self, LoadError> {
-        let mut model = Model::prepare(bytes, options, false)?;
+        Self::place(Model::prepare(bytes, options, false)?, placement, device)
+    }
+
+    /// The same of a file that came in pieces.
+    ///
+    /// # Errors
+    /// As [`Loader::finish`], and [`LoadError::Device`].
+    pub fn finish(loader: Loader, placement: Placement, device: Device<B>) -> Result<Self, LoadError> {
+        Self::place(loader.build(false)?, placement, device)
+    }
+
+    fn place(mut model: Model, placement: Placement, device: Device<B>) -> Result<Self, LoadError> {
         let mut used = BTreeMap::new();
         collect::<B>(&model.plan, &mut used);
         model.hold(used.values().map(Value::bytes).sum())?;
         let upload = || used.iter().map(|(&identity, value)| (identity, tensor::upload::<B>(value, &device))).collect();
         let constants = guard::caught(upload).map_err(|fault| LoadError::Device { reason: fault.to_string() })?;
         Ok(Self { model: Arc::new(model), device, placement, constants })
+    }
+
+    /// The model as the host holds it: for what surrounds a run. Nothing is packed for the CPU, so that its own runs are slow.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
     }
 
     /// What the model takes, in the file's order.

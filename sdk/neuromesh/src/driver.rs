@@ -476,7 +476,7 @@ fn task_error(error: JobError) -> TaskError {
         JobError::TooLarge { .. } => RunKind::TooLarge,
         JobError::StorageFull(_) => RunKind::QuotaExceeded,
         JobError::Cancelled => RunKind::Cancelled,
-        JobError::Failed(_) => RunKind::Failed,
+        JobError::Device(_) | JobError::Failed(_) => RunKind::Failed,
     };
     TaskError::new(kind, error.to_string())
 }

@@ -1,5 +1,7 @@
 //! What runs models on this peer: an [`Engine`] takes a [`Job`] and gives back its output.
 
+#[cfg(feature = "gpu")]
+mod accelerated;
 mod crew;
 mod generate;
 mod image;
@@ -21,6 +23,8 @@ use std::{
 use neuromesh_core::{Digest, Manifest, Numerics, Payload, ShapeClass, SparseBytes, receipt::Exactness};
 use neuromesh_infer as infer;
 
+#[cfg(feature = "gpu")]
+pub use self::accelerated::{Accelerated, AcceleratedRun, Gpu, open_gpu};
 pub use self::{
     crew::MAX_THREADS,
     local::{LocalEngine, LocalEngineConfig},
@@ -84,6 +88,9 @@ pub enum JobError {
     /// The disk or the quota is full.
     #[error("{0}")]
     StorageFull(String),
+    /// The GPU failed, not the model or its input: without it the job may succeed.
+    #[error("the GPU failed: {0}")]
+    Device(String),
     /// Running failed for another reason.
     #[error("{0}")]
     Failed(String),

@@ -5,7 +5,7 @@
 //! first run of a model takes longer than the next.
 //!
 //! `make test-gpu` runs ONNX's node tests and every model of the reference data on the machine's adapter; Mesa's lavapipe, which
-//! plays a GPU on the CPU, will do. The way through a browser's WebGPU has no test yet.
+//! plays a GPU on the CPU, will do. `make test-gpu-web` goes through a browser's WebGPU, in Chromium.
 //!
 //! Nothing is tuned by trying and nothing is fused across operators: both cost seconds at the first run, and the former needs
 //! a clock that a page does not always give.

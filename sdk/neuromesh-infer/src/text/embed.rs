@@ -89,11 +89,11 @@ impl Embedder {
         self.start_with(text, RunOptions::default())
     }
 
-    /// The same, with more to choose.
+    /// Tokenizes the text: what the model takes, by name.
     ///
     /// # Errors
-    /// [`TextError`].
-    pub fn start_with(&self, text: &str, options: RunOptions) -> Result<EmbedRun, TextError> {
+    /// As [`Tokenizer::encode`].
+    pub fn inputs(&self, text: &str) -> Result<Vec<(String, Tensor)>, TextError> {
         let tokens = self.tokens(text)?;
         let count = tokens.len();
         let inputs = self.model.inputs().iter().filter(|spec| INPUTS.contains(&spec.name.as_str()));
@@ -105,7 +105,23 @@ impl Embedder {
             };
             (spec.name.clone(), Tensor { shape: vec![1, count], data: Data::I64(data) })
         });
-        let run = self.model.start_with(inputs.collect(), options)?;
+        Ok(inputs.collect())
+    }
+
+    /// The text's vector, from what the model gave for its [`inputs`](Embedder::inputs), wherever that ran.
+    ///
+    /// # Errors
+    /// [`TextError::Model`] when the first output is no vector per token or per text.
+    pub fn vector(&self, outputs: Vec<(String, Tensor)>) -> Result<Vec<f32>, TextError> {
+        vector(outputs, self.pooling, self.normalize)
+    }
+
+    /// The same as [`start`](Embedder::start), with more to choose.
+    ///
+    /// # Errors
+    /// [`TextError`].
+    pub fn start_with(&self, text: &str, options: RunOptions) -> Result<EmbedRun, TextError> {
+        let run = self.model.start_with(self.inputs(text)?, options)?;
         Ok(EmbedRun { run, pooling: self.pooling, normalize: self.normalize })
     }
 
@@ -134,12 +150,7 @@ impl EmbedRun {
         let Some(outputs) = self.run.step()? else {
             return Ok(None);
         };
-        let mut vector = pool(outputs, self.pooling)?;
-        if self.normalize {
-            let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
-            vector.iter_mut().for_each(|x| *x /= length);
-        }
-        Ok(Some(vector))
+        vector(outputs, self.pooling, self.normalize).map(Some)
     }
 
     /// The run of the model below.
@@ -156,6 +167,15 @@ impl EmbedRun {
     pub fn progress(&self) -> (usize, usize) {
         self.run.progress()
     }
+}
+
+fn vector(outputs: Vec<(String, Tensor)>, pooling: Pooling, normalize: bool) -> Result<Vec<f32>, TextError> {
+    let mut vector = pool(outputs, pooling)?;
+    if normalize {
+        let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+        vector.iter_mut().for_each(|x| *x /= length);
+    }
+    Ok(vector)
 }
 
 /// One vector from the vectors of the tokens. All of them count: nothing was padded.

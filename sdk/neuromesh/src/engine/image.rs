@@ -58,6 +58,11 @@ impl ImageModel {
 
     /// The run of a picture.
     pub fn start(&self, input: &Payload, options: RunOptions) -> Result<infer::Run, JobError> {
+        self.model.start_with(self.inputs(input)?, options).map_err(super::prepared::run_error)
+    }
+
+    /// What the model takes, by name, from a picture.
+    pub fn inputs(&self, input: &Payload) -> Result<NamedTensors, JobError> {
         let invalid = |text: String| JobError::InvalidInput(text);
         let takes =
             "this model takes a picture: one tensor of uint8, [height, width, channels]; pages decode files to it";
@@ -69,7 +74,7 @@ impl ImageModel {
         let picture = Picture::new(data, height as usize, width as usize, channels as usize);
         let tensor =
             picture.and_then(|picture| self.spec.apply(&picture)).map_err(|error| invalid(error.to_string()))?;
-        self.model.start_with(vec![(self.input.clone(), tensor)], options).map_err(super::prepared::run_error)
+        Ok(vec![(self.input.clone(), tensor)])
     }
 
     /// The answer that the model's outputs are.

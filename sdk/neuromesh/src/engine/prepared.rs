@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use neuromesh_core::{DType, Digest, Payload, Pipeline, SparseBytes, Tensor, model, receipt::Exactness};
 use neuromesh_infer::{
-    self as infer, LoadError, Model, RunError, RunOptions,
+    self as infer, Fault, LoadError, Model, RunError, RunOptions,
     audio::{VoiceDetector, VoiceRun},
     generation::GenerateRun,
     kernels::cpu::Numerics,
@@ -104,14 +104,7 @@ impl Prepared {
             Pipeline::Tensors => Kind::Tensors(graph),
             Pipeline::TextEmbedding { max_tokens, normalize, pooling } => {
                 let (_, tokenizer) = take(&mut files, "tokenizer")?;
-                let pooling = match pooling {
-                    model::Pooling::Mean => Pooling::Mean,
-                    model::Pooling::First => Pooling::First,
-                    model::Pooling::Last => Pooling::Last,
-                    model::Pooling::Max => Pooling::Max,
-                };
-                let embedder = Embedder::new(graph, &tokenizer, *max_tokens as usize, pooling, *normalize);
-                Kind::Embedding(Box::new(embedder.map_err(|error| JobError::InvalidModel(error.to_string()))?))
+                Kind::Embedding(Box::new(embedder(graph, &tokenizer, *max_tokens, *pooling, *normalize)?))
             }
             Pipeline::Image(image) => {
                 let labels = files.remove("labels").map(|(_, labels)| labels);
@@ -304,7 +297,24 @@ impl PreparedRun {
     }
 }
 
-fn embedding(vector: &[f32]) -> Payload {
+pub(super) fn embedder(
+    graph: Arc<Model>,
+    tokenizer: &[u8],
+    max_tokens: u32,
+    pooling: model::Pooling,
+    normalize: bool,
+) -> Result<Embedder, JobError> {
+    let pooling = match pooling {
+        model::Pooling::Mean => Pooling::Mean,
+        model::Pooling::First => Pooling::First,
+        model::Pooling::Last => Pooling::Last,
+        model::Pooling::Max => Pooling::Max,
+    };
+    let embedder = Embedder::new(graph, tokenizer, max_tokens as usize, pooling, normalize);
+    embedder.map_err(|error| JobError::InvalidModel(error.to_string()))
+}
+
+pub(super) fn embedding(vector: &[f32]) -> Payload {
     let data = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
     let shape = vec![u32::try_from(vector.len()).unwrap_or(u32::MAX)];
     Payload::Tensors(vec![Tensor { name: EMBEDDING.into(), dtype: DType::F32, shape, data }])
@@ -339,7 +349,7 @@ fn run_graph(
     result
 }
 
-fn take(files: &mut BTreeMap<String, (Digest, Vec<u8>)>, role: &str) -> Result<(Digest, Vec<u8>), JobError> {
+pub(super) fn take(files: &mut BTreeMap<String, (Digest, Vec<u8>)>, role: &str) -> Result<(Digest, Vec<u8>), JobError> {
     let missing = || JobError::InvalidModel(format!("the manifest has no file with role {role:?}"));
     files.remove(role).ok_or_else(missing)
 }
@@ -350,6 +360,7 @@ impl From<LoadError> for JobError {
             LoadError::TooLarge { needed, limit } | LoadError::ResultTooLarge { needed, limit, .. } => {
                 JobError::TooLarge { needed, limit }
             }
+            LoadError::Device { reason } => JobError::Device(reason),
             error => JobError::InvalidModel(error.to_string()),
         }
     }
@@ -357,6 +368,7 @@ impl From<LoadError> for JobError {
 
 pub(super) fn run_error(error: RunError) -> JobError {
     match error {
+        RunError::Operator { fault: Fault::Backend(_), .. } => JobError::Device(error.to_string()),
         RunError::OutOfMemory { needed, limit, .. } => JobError::TooLarge { needed, limit },
         RunError::Input { .. } => JobError::InvalidInput(error.to_string()),
         error => JobError::Failed(error.to_string()),
