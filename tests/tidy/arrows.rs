@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use super::{files_with, none};
 
 /// Folder, the packages of ours it may depend on, and the packages of others that it never may.
-const RULES: [(&str, &[&str], &[&str]); 10] = [
+const RULES: [(&str, &[&str], &[&str]); 11] = [
     ("sdk/neuromesh-core", &[], &[]),
     ("sdk/neuromesh-infer", &[], &["libp2p", "tokio", "wasmtime"]),
     ("sdk/neuromesh-infer/fuzz", &["neuromesh-infer"], &["tokio", "libp2p"]),
@@ -17,6 +17,7 @@ const RULES: [(&str, &[&str], &[&str]); 10] = [
     ("node-native", &["neuromesh", "neuromesh-plugin-magika"], &["wasm-bindgen", "web-sys"]),
     ("node-native/plugins/magika", &[], &["tokio", "libp2p", "wasmtime"]),
     ("wasm", &["neuromesh"], &["wasmtime", "libp2p"]),
+    ("wasm/gpu", &["neuromesh-wasm"], &["tokio", "libp2p"]),
     ("tests/bench/peers", &[], &["tokio", "libp2p"]),
     ("tests/exact", &["neuromesh-infer"], &["tokio", "libp2p"]),
     ("tests", &["neuromesh", "neuromesh-core", "neuromesh-infer", "neuromesh-node"], &[]),
@@ -114,9 +115,12 @@ fn the_demo_has_no_private_door() {
 
 #[test]
 fn wasm_bindgen_and_its_cli_have_one_version() {
-    let manifest: Table = std::fs::read_to_string(top_level().join("Cargo.toml")).unwrap().parse().unwrap();
-    let pinned = manifest["workspace"]["dependencies"]["wasm-bindgen"].as_str().expect("wasm-bindgen is pinned");
     let setup = std::fs::read_to_string(top_level().join(".ci/setup/setup")).unwrap();
-    let installed = setup.lines().find_map(|line| line.strip_prefix("WASM_BINDGEN=")).expect("the set-up installs it");
-    assert_eq!(pinned.trim_start_matches('='), installed.split_whitespace().next().unwrap());
+    for (lock, variable) in [("Cargo.lock", "WASM_BINDGEN="), ("wasm/gpu/Cargo.lock", "WASM_BINDGEN_GPU=")] {
+        let lock: Table = std::fs::read_to_string(top_level().join(lock)).unwrap().parse().unwrap();
+        let mut packages = lock["package"].as_array().expect("a lock file has packages").iter();
+        let locked = packages.find(|package| package["name"].as_str() == Some("wasm-bindgen")).expect("it is locked");
+        let installed = setup.lines().find_map(|line| line.strip_prefix(variable)).expect("the set-up installs it");
+        assert_eq!(locked["version"].as_str(), installed.split_whitespace().next(), "{variable}");
+    }
 }

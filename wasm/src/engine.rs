@@ -1,8 +1,7 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
-use js_sys::{Array, Uint8Array};
 use neuromesh::{
-    Digest, Manifest,
+    Digest, Payload,
     core::{
         Numerics, ShapeClass,
         choice::{Backend, Chooser},
@@ -12,14 +11,15 @@ use neuromesh::{
     infer::{Data, Limits, Model, RunOptions, Tensor, kernels::cpu, kernels::threads::Threads},
     platform,
 };
-use wasm_bindgen::{convert::TryFromJsValue, prelude::*};
+use wasm_bindgen::prelude::*;
 
 use crate::{
-    errors::{invalid, named},
-    file::{Content, WasmFile},
+    choice::WasmChoice,
+    errors::{invalid, job_to_js, named},
+    file::{Files, WasmFile},
     pool,
     run::{Trial, WasmRun},
-    values::{get, payload_from_js, string, tensors_from_js, tensors_to_js},
+    values::{payload_from_js, tensors_from_js, tensors_to_js},
 };
 
 /// Made by `warm/make.py`.
@@ -72,26 +72,13 @@ impl WasmEngine {
     /// Loads a model from its manifest and its files (`{role, data}`), at most `memory` bytes in all; returns its digest.
     /// `data` is a `Uint8Array`, or a `WasmFile` that is used up.
     pub fn load(&self, manifest: &str, files: JsValue, memory: f64) -> Result<String, JsValue> {
-        let digest = Digest::of(manifest.as_bytes()).to_string();
-        let manifest =
-            Manifest::from_json(manifest.as_bytes()).map_err(|error| named("ModelInvalid", &error.to_string()))?;
-        let files = files.dyn_into::<Array>().map_err(|_| invalid("files must be an array of {role, data}"))?;
-        let (mut graph, mut by_role) = (None, BTreeMap::new());
-        for file in files.iter() {
-            let role = string(&file, "role")?;
-            let known = manifest.file(&role).ok_or_else(|| invalid(&format!("the manifest has no file {role:?}")))?;
-            match content(&role, get(&file, "data")?)? {
-                Content::Graph(loader, _) if role == "graph" => graph = Some(loader),
-                Content::Graph(..) => return Err(invalid(&format!("file {role:?} was begun as the graph"))),
-                Content::Bytes(data) => drop(by_role.insert(role, (known.digest, data))),
-            }
-        }
+        let Files { digest, manifest, graph, others } = Files::from_js(manifest, files)?;
         let prepared = match graph {
-            None => Prepared::new(&manifest.pipeline, by_role, memory as u64),
+            None => Prepared::new(&manifest.pipeline, others, memory as u64),
             Some(loader) => loader
                 .finish()
                 .map_err(JobError::from)
-                .and_then(|graph| Prepared::with_graph(&manifest.pipeline, Arc::new(graph), by_role)),
+                .and_then(|graph| Prepared::with_graph(&manifest.pipeline, Arc::new(graph), others)),
         };
         let prepared = prepared.map_err(|error| job_to_js(&error))?;
         self.models.borrow_mut().insert(digest.clone(), Rc::new(prepared));
@@ -121,17 +108,30 @@ impl WasmEngine {
         let numerics = self.numerics(numerics.as_deref())?;
         let (options, trial) = match (threads, digest.parse::<Digest>()) {
             (None, Ok(id)) => {
-                let class = ShapeClass::of(&input);
-                let most = u16::try_from(self.threads.count()).unwrap_or(u16::MAX);
-                let backends = Backend::candidates(numerics, most);
-                let backend = self.chooser.borrow_mut().choose(id, class, &backends);
-                let options = self.options(usize::from(backend.threads), backend.numerics);
-                (options, Some(Trial { chooser: self.chooser.clone(), model: id, class, backend }))
+                let trial = self.choice(id, &input, numerics, false);
+                (self.options(usize::from(trial.backend.threads), trial.backend.numerics), Some(trial))
             }
             _ => (self.options(threads.map_or(usize::MAX, |most| most as usize), numerics), None),
         };
         let run = model.start_with(input, options).map_err(|error| job_to_js(&error))?;
         Ok(WasmRun::new(run, trial))
+    }
+
+    /// How a fast run is to go: on the GPU, or here, and then how.
+    #[wasm_bindgen(js_name = chooseWithGpu)]
+    pub fn choose_with_gpu(&self, digest: &str, input: JsValue) -> Result<WasmChoice, JsValue> {
+        let model = digest.parse::<Digest>().map_err(|error| invalid(&error.to_string()))?;
+        let numerics = self.numerics(Some("fast"))?;
+        Ok(WasmChoice(self.choice(model, &payload_from_js(&input)?, numerics, true)))
+    }
+
+    /// Begins a run of a model without a plugin as was chosen, if not on the GPU.
+    #[wasm_bindgen(js_name = startChosen)]
+    pub fn start_chosen(&self, digest: &str, input: JsValue, choice: WasmChoice) -> Result<WasmRun, JsValue> {
+        let WasmChoice(trial) = choice;
+        let options = self.options(usize::from(trial.backend.threads), trial.backend.numerics);
+        let run = self.model(digest)?.start_with(payload_from_js(&input)?, options);
+        Ok(WasmRun::new(run.map_err(|error| job_to_js(&error))?, Some(trial)))
     }
 
     /// Runs the graph of a model to its end at once: what a plugin's import does. On at most `threads` of the engine's threads
@@ -166,6 +166,17 @@ impl WasmEngine {
     #[wasm_bindgen(js_name = digestWriter)]
     pub fn digest_writer(&self) -> WasmDigest {
         WasmDigest::default()
+    }
+
+    fn choice(&self, model: Digest, input: &Payload, numerics: Numerics, gpu: bool) -> Trial {
+        let class = ShapeClass::of(input);
+        let most = u16::try_from(self.threads.count()).unwrap_or(u16::MAX);
+        let mut backends = Backend::candidates(numerics, most);
+        if gpu {
+            backends.push(Backend::GPU);
+        }
+        let backend = self.chooser.borrow_mut().choose(model, class, &backends);
+        Trial { chooser: self.chooser.clone(), model, class, backend }
     }
 
     fn numerics(&self, wanted: Option<&str>) -> Result<Numerics, JsValue> {
@@ -207,27 +218,4 @@ impl WasmDigest {
     pub fn finish(&self) -> String {
         self.0.borrow().finish().to_string()
     }
-}
-
-/// A file's bytes, which JavaScript has or has put here.
-fn content(role: &str, data: JsValue) -> Result<Content, JsValue> {
-    if let Some(array) = data.dyn_ref::<Uint8Array>() {
-        return Ok(Content::Bytes(array.to_vec()));
-    }
-    let file = WasmFile::try_from_js_value(data);
-    file.map(WasmFile::into_content)
-        .map_err(|_| invalid(&format!("file {role:?}: data must be a Uint8Array or a file")))
-}
-
-pub(crate) fn job_to_js(error: &JobError) -> JsValue {
-    let name = match error {
-        JobError::Missing(_) => "StorageError",
-        JobError::InvalidModel(_) | JobError::TooLarge { .. } => "ModelInvalid",
-        JobError::InvalidInput(_) => "InvalidInput",
-        JobError::Plugin(_) => "PluginFailed",
-        JobError::StorageFull(_) => "QuotaExceeded",
-        JobError::Cancelled => "AbortError",
-        _ => "RunFailed",
-    };
-    named(name, &error.to_string())
 }

@@ -1,6 +1,6 @@
 //! Errors as JavaScript sees them: `Error` objects with a stable `name`.
 
-use neuromesh::{Error, ErrorKind};
+use neuromesh::{Error, ErrorKind, engine::JobError};
 use wasm_bindgen::JsValue;
 
 pub(crate) fn named(name: &str, message: &str) -> JsValue {
@@ -24,4 +24,18 @@ pub(crate) fn thrown(value: &JsValue) -> (String, String) {
         Some(error) => (String::from(error.name()), String::from(error.message())),
         None => ("Error".into(), value.as_string().unwrap_or_else(|| format!("{value:?}"))),
     }
+}
+
+pub(crate) fn job_to_js(error: &JobError) -> JsValue {
+    let name = match error {
+        JobError::Missing(_) => "StorageError",
+        JobError::InvalidModel(_) | JobError::TooLarge { .. } => "ModelInvalid",
+        JobError::InvalidInput(_) => "InvalidInput",
+        JobError::Plugin(_) => "PluginFailed",
+        JobError::StorageFull(_) => "QuotaExceeded",
+        JobError::Cancelled => "AbortError",
+        JobError::Device(_) => "DeviceFailed",
+        _ => "RunFailed",
+    };
+    named(name, &error.to_string())
 }

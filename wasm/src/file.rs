@@ -1,13 +1,17 @@
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::BTreeMap};
 
-use js_sys::Uint8Array;
+use js_sys::{Array, Uint8Array};
 use neuromesh::{
+    Digest, Manifest,
     core::ids::DigestWriter,
     infer::{Limits, Loader, Options},
 };
-use wasm_bindgen::prelude::*;
+use wasm_bindgen::{convert::TryFromJsValue, prelude::*};
 
-use crate::errors::{invalid, named};
+use crate::{
+    errors::{invalid, named},
+    values::{get, string},
+};
 
 /// A model's file on its way into the engine: appended piece by piece and hashed as it comes. A graph's weights go where they
 /// are computed with; any other file is kept as it is.
@@ -99,6 +103,48 @@ impl WasmFile {
             Content::Graph(..) => Uint8Array::new_with_length(0),
         }
     }
+}
+
+/// What a model is loaded from.
+pub(crate) struct Files {
+    /// The manifest's digest, by which the model is called.
+    pub digest: String,
+    pub manifest: Manifest,
+    /// The graph, if it came piece by piece.
+    pub graph: Option<Box<Loader>>,
+    /// The other files, by role.
+    pub others: BTreeMap<String, (Digest, Vec<u8>)>,
+}
+
+impl Files {
+    /// A manifest and the files that it names: `{role, data}`, where `data` is a `Uint8Array`, or a `WasmFile` that is used up.
+    pub fn from_js(manifest: &str, files: JsValue) -> Result<Self, JsValue> {
+        let digest = Digest::of(manifest.as_bytes()).to_string();
+        let manifest =
+            Manifest::from_json(manifest.as_bytes()).map_err(|error| named("ModelInvalid", &error.to_string()))?;
+        let files = files.dyn_into::<Array>().map_err(|_| invalid("files must be an array of {role, data}"))?;
+        let (mut graph, mut others) = (None, BTreeMap::new());
+        for file in files.iter() {
+            let role = string(&file, "role")?;
+            let known = manifest.file(&role).ok_or_else(|| invalid(&format!("the manifest has no file {role:?}")))?;
+            match content(&role, get(&file, "data")?)? {
+                Content::Graph(loader, _) if role == "graph" => graph = Some(loader),
+                Content::Graph(..) => return Err(invalid(&format!("file {role:?} was begun as the graph"))),
+                Content::Bytes(data) => drop(others.insert(role, (known.digest, data))),
+            }
+        }
+        Ok(Self { digest, manifest, graph, others })
+    }
+}
+
+/// A file's bytes, which JavaScript has or has put here.
+fn content(role: &str, data: JsValue) -> Result<Content, JsValue> {
+    if let Some(array) = data.dyn_ref::<Uint8Array>() {
+        return Ok(Content::Bytes(array.to_vec()));
+    }
+    let file = WasmFile::try_from_js_value(data);
+    file.map(WasmFile::into_content)
+        .map_err(|_| invalid(&format!("file {role:?}: data must be a Uint8Array or a file")))
 }
 
 fn whole(size: f64) -> Result<usize, JsValue> {

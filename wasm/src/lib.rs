@@ -1,19 +1,24 @@
 //! The browser peer: `wasm-bindgen` classes over [`neuromesh`], one class a file, and nothing decided here.
 //!
-//! The npm package builds it twice: with the feature `mesh` for the page's thread ([`WasmMesh`], [`WasmDoc`]), and with the
-//! feature `engine` for a Worker ([`WasmEngine`], [`WasmRun`]), so that each loads only what it runs. What lives in the Worker (the engine, the cache of model files) reaches the mesh
-//! through a [`Host`](host::Host) object that the package provides.
+//! The npm package builds it several times: with the feature `mesh` for the page's thread ([`WasmMesh`], [`WasmDoc`]), with the
+//! feature `engine` for a Worker ([`WasmEngine`], [`WasmRun`]), and, from the workspace in `gpu`, with the feature `gpu` (`WasmGpu`,
+//! `WasmGpuRun`) for the same Worker once a run may go to the GPU; so that each loads only what it runs. What lives in the Worker
+//! (the engine, the cache of model files) reaches the mesh through a [`Host`](host::Host) object that the package provides.
 
 // Each half uses its own part of what they share.
 #![cfg_attr(not(all(feature = "mesh", feature = "engine")), allow(dead_code, unused_imports))]
 
+#[cfg(feature = "engine")]
+mod choice;
 #[cfg(feature = "mesh")]
 mod doc;
 #[cfg(feature = "engine")]
 mod engine;
 mod errors;
-#[cfg(feature = "engine")]
+#[cfg(any(feature = "engine", feature = "gpu"))]
 mod file;
+#[cfg(feature = "gpu")]
+mod gpu;
 #[cfg(feature = "mesh")]
 mod host;
 #[cfg(feature = "mesh")]
@@ -24,12 +29,16 @@ mod pool;
 mod run;
 mod values;
 
+#[cfg(feature = "engine")]
+pub use choice::WasmChoice;
 #[cfg(feature = "mesh")]
 pub use doc::WasmDoc;
 #[cfg(feature = "engine")]
 pub use engine::{WasmDigest, WasmEngine};
-#[cfg(feature = "engine")]
+#[cfg(any(feature = "engine", feature = "gpu"))]
 pub use file::WasmFile;
+#[cfg(feature = "gpu")]
+pub use gpu::{WasmGpu, WasmGpuRun};
 #[cfg(feature = "mesh")]
 pub use mesh::WasmMesh;
 #[cfg(feature = "engine")]

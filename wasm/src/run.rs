@@ -12,7 +12,7 @@ use neuromesh::{
 };
 use wasm_bindgen::prelude::*;
 
-use crate::{engine::job_to_js, values::payload_to_js};
+use crate::{errors::job_to_js, values::payload_to_js};
 
 /// A run under way, advanced in slices so that the Worker can hear a cancellation between two of them.
 #[wasm_bindgen]
@@ -30,6 +30,13 @@ pub(crate) struct Trial {
     pub model: Digest,
     pub class: ShapeClass,
     pub backend: Backend,
+}
+
+impl Trial {
+    /// Learns what the run took.
+    pub(crate) fn observe(&self, elapsed: Duration) {
+        self.chooser.borrow_mut().observe(self.model, self.class, self.backend, elapsed);
+    }
 }
 
 impl WasmRun {
@@ -54,8 +61,8 @@ impl WasmRun {
         loop {
             if let Some(output) = run.step().map_err(|error| job_to_js(&error))? {
                 *spent += watch.elapsed();
-                if let Some(Trial { chooser, model, class, backend }) = trial.take() {
-                    chooser.borrow_mut().observe(model, class, backend, *spent);
+                if let Some(trial) = trial.take() {
+                    trial.observe(*spent);
                 }
                 return Ok(payload_to_js(&output));
             }
