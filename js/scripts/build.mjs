@@ -26,7 +26,9 @@ async function need(path, how) {
 
 // The engines for browsers with shared memory, and with relaxed SIMD as well, are there where std could be compiled for them.
 const engines = ["engine", "engine-threads", "engine-fast"].filter((name) => name === "engine" || existsSync(join(root, "wasm", `${name}_bg.wasm`)));
-const modules = ["mesh", ...engines].flatMap((name) => [`${name}.js`, `${name}_bg.wasm`]);
+// The module for the GPU is built by itself.
+const hasGpu = existsSync(join(root, "wasm/gpu_bg.wasm"));
+const modules = ["mesh", ...engines, ...(hasGpu ? ["gpu"] : [])].flatMap((name) => [`${name}.js`, `${name}_bg.wasm`]);
 for (const name of modules) await need(join(root, "wasm", name), "build the crate neuromesh-wasm first (`make wasm`)");
 await rm(dist, { recursive: true, force: true });
 execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", join(root, "tsconfig.json")], {
@@ -41,7 +43,9 @@ const named = engines.map((name, index) => `  "${name}": bindings${index},`);
 await writeFile(join(dist, "wasm/modules.js"), `${bindings.join("\n")}\n\nexport const modules = {\n${named.join("\n")}\n};\n`);
 // Literal URLs: that is how bundlers know what to ship.
 const urls = engines.map((name) => `  "${name}": new URL("./${name}_bg.wasm", import.meta.url),`);
-await writeFile(join(dist, "wasm/urls.js"), `export const urls = {\n${urls.join("\n")}\n};\n`);
+const gpu = hasGpu ? 'new URL("./gpu_bg.wasm", import.meta.url)' : "undefined";
+await writeFile(join(dist, "wasm/urls.js"), `export const urls = {\n${urls.join("\n")}\n};\n\nexport const gpu = ${gpu};\n`);
+await writeFile(join(dist, "wasm/gpu-module.js"), hasGpu ? 'import * as gpu from "./gpu.js";\n\nexport { gpu };\n' : "export const gpu = undefined;\n");
 
 // The digest in manifests is BLAKE3, which our own module computes.
 const { WasmEngine, initSync } = await import(new URL("../dist/wasm/engine.js", import.meta.url));

@@ -25,6 +25,7 @@ export type {
   Estimate,
   GenerateInput,
   GeneratedText,
+  GpuInfo,
   ImageSource,
   Input,
   JoinOptions,

@@ -17,11 +17,12 @@ const STORE_NAME = /^[A-Za-z0-9_-]{1,64}$/;
 export async function join(options: JoinOptions = {}): Promise<Mesh> {
   assertEnvironment();
   if (typeof options !== "object" || options === null) throw invalid("options must be an object");
-  const { storeName = "neuromesh", connectTimeout = DEFAULT_CONNECT_TIMEOUT_MS, memory = DEFAULT_MEMORY, threads, signal } = options;
+  const { storeName = "neuromesh", connectTimeout = DEFAULT_CONNECT_TIMEOUT_MS, memory = DEFAULT_MEMORY, threads, gpu = false, signal } = options;
   if (!STORE_NAME.test(storeName)) throw invalid("storeName has 1 to 64 of A-Z, a-z, 0-9, - and _");
   if (!Number.isFinite(connectTimeout) || connectTimeout < 0) throw invalid("connectTimeout must be milliseconds, 0 or more");
   if (!Number.isFinite(memory) || memory <= 0) throw invalid("memory must be a number of bytes above 0");
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) throw invalid("threads must be a whole number above 0");
+  if (typeof gpu !== "boolean") throw invalid("gpu must be true or false");
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid("signal must be an AbortSignal");
   const { addresses, servers } = parseNodes(options.nodes, pageOrigin());
   if (signal?.aborted) throw aborted(signal);
@@ -34,7 +35,7 @@ export async function join(options: JoinOptions = {}): Promise<Mesh> {
     dial?.(address);
   });
   const asked = discovery.ask();
-  const host = new WorkerHost(storeName, memory, threads);
+  const host = new WorkerHost(storeName, memory, threads, gpu);
   // Its module compiles while this thread's does.
   host.warm();
   const [module, bindings, slot] = await Promise.all([

@@ -92,8 +92,28 @@ export interface EngineInfo {
   threads: number;
   /** Why so many. */
   reason: string;
-  /** Whether `numerics: "fast"` makes a difference here. */
+  /** Whether `numerics: "fast"` makes a difference on these threads. */
   fast: boolean;
+  /** The tab's GPU. */
+  gpu: GpuInfo;
+}
+
+/** What this tab does with its GPU; see `JoinOptions.gpu`. */
+export interface GpuInfo {
+  /** Whether runs with `numerics: "fast"` may go there. Which of them do is measured, for each model and size of its input. */
+  used: boolean;
+  /** Why, or why not. */
+  reason: string;
+  /** What the browser calls it; null where there is none, or none was asked for. */
+  name: string | null;
+  /** Runs that it answered. */
+  runs: number;
+  /** Operators in these runs, by where they were executed: what the GPU has not got, or is not worth the way, the CPU does. */
+  operators: { gpu: number; cpu: number };
+  /** Bytes allocated there after the last run, for models and for reuse. */
+  memory: number;
+  /** Models, by digest, that the CPU alone runs, and why. */
+  refused: Record<string, string>;
 }
 
 /** What the caller wants of the router. */
@@ -248,6 +268,12 @@ export interface JoinOptions {
   memory?: number;
   /** The most threads that a run in this tab may use; when absent, as many as the machine has processors, and 8 at most. */
   threads?: number;
+  /**
+   * Whether runs with `numerics: "fast"` that this tab answers may go to its GPU, through WebGPU; not when absent. They do where
+   * that was measured to be faster than the CPU. Its module is fetched when the first such run comes. Whatever fails there, the
+   * CPU runs; `mesh.engine()` says why.
+   */
+  gpu?: boolean;
   /** Gives up joining. */
   signal?: AbortSignal;
 }

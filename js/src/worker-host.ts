@@ -27,10 +27,10 @@ export class WorkerHost implements Host {
   #next = 1;
   #closed = false;
 
-  constructor(storeName: string | undefined, memory: number, threads?: number) {
+  constructor(storeName: string | undefined, memory: number, threads?: number, gpu = false) {
     this.memory = memory;
     const alarm = `neuromesh-${crypto.randomUUID()}`;
-    this.#setup = { kind: "setup", memory, alarm, plan: planFor(threads) };
+    this.#setup = { kind: "setup", memory, gpu, alarm, plan: planFor(threads) };
     if (storeName !== undefined) this.#setup.storeName = storeName;
     this.#alarm = new BroadcastChannel(alarm);
     this.#alarm.onmessage = ({ data }: MessageEvent<Alarm>) => {

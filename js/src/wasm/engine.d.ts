@@ -10,10 +10,22 @@ export class WasmEngine {
   unload(digest: string): boolean;
   loaded(): string[];
   start(digest: string, input: WireInput, threads?: number, numerics?: Numerics): WasmRun;
+  chooseWithGpu(digest: string, input: WireInput): WasmChoice;
+  startChosen(digest: string, input: WireInput, choice: WasmChoice): WasmRun;
   runTensors(digest: string, tensors: WireTensor[], threads?: number, numerics?: Numerics): WireTensor[];
   file(size: number): WasmFile;
   graph(size: number, memory: number): WasmFile;
   digestWriter(): WasmDigest;
+}
+
+/** How a run is to go; `startChosen` uses it up. */
+export class WasmChoice {
+  isGpu(): boolean;
+  threads(): number;
+  isFast(): boolean;
+  observe(ms: number): void;
+  gaveUp(ms: number): void;
+  free(): void;
 }
 
 export class WasmRun {

@@ -3,4 +3,7 @@
 /** `engine`: one thread, everywhere. `engine-threads`: shared memory. `engine-fast`: that, and relaxed SIMD. */
 export type Variant = "engine" | "engine-threads" | "engine-fast";
 
+/** The module for the GPU, if it was built. */
+export const gpu: URL | undefined;
+
 export const urls: { engine: URL } & Partial<Record<Variant, URL>>;

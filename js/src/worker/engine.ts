@@ -11,10 +11,13 @@ import type { FromHelper, HelpWanted } from "./messages.js";
 /** Stack of a helper, in bytes: kernels are shallow. */
 const STACK = 1 << 20;
 
+/** What is known of it without the GPU. */
+export type CpuInfo = Omit<EngineInfo, "gpu">;
+
 /** The engine, and what is known of it once all helpers have come or failed. */
 export interface Started {
   engine: WasmEngine;
-  info: Promise<EngineInfo>;
+  info: Promise<CpuInfo>;
 }
 
 /** Starts the engine as planned, or on one thread where that fails. `module` is what the plan's build is compiled to. */
@@ -49,7 +52,7 @@ function single(module: WebAssembly.Module, reason: string): Started {
   return { engine, info: Promise.resolve({ threads: 1, reason, fast: engine.canBeFast() }) };
 }
 
-async function report(helpers: Promise<string | undefined>[], reason: string, fast: boolean): Promise<EngineInfo> {
+async function report(helpers: Promise<string | undefined>[], reason: string, fast: boolean): Promise<CpuInfo> {
   const failures = (await Promise.all(helpers)).filter((failure) => failure !== undefined);
   const threads = 1 + helpers.length - failures.length;
   if (failures[0] !== undefined) reason = `${failures.length} of ${helpers.length} helpers did not start: ${failures[0]}`;

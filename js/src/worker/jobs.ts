@@ -1,13 +1,16 @@
 import type { JobDone } from "../host.js";
 import type { Numerics } from "../types.js";
-import type { WasmEngine, WasmFile } from "../wasm/engine.js";
-import type { WireInput } from "../wire.js";
+import type { WasmChoice, WasmEngine, WasmFile } from "../wasm/engine.js";
+import type { WireBytes, WireInput, WireTensor } from "../wire.js";
 import { readVerified, type BlobStore } from "./blobs.js";
+import type { Gpu, GpuDone, GpuFile } from "./gpu.js";
 import { named } from "./messages.js";
 import { PluginRunner } from "./plugins.js";
 
 /** The most jobs that wait. */
 const MAX_QUEUE = 64;
+/** How often a plugin may run its graph on the GPU: each time it is begun anew. */
+const MAX_GRAPH_RUNS = 4;
 /** How long the engine works before the Worker listens again, in milliseconds. */
 const SLICE_MS = 8;
 
@@ -15,7 +18,7 @@ interface Manifest {
   name: string;
   memory: number;
   pipeline: { kind: string };
-  files: { role: string; digest: string; size: number }[];
+  files: GpuFile[];
 }
 
 interface Job {
@@ -40,16 +43,18 @@ export class Jobs {
   readonly #engine: WasmEngine;
   readonly #blobs: BlobStore;
   readonly #memory: number;
+  readonly #gpu: Gpu;
   readonly #plugins: PluginRunner;
   readonly #queue: Job[] = [];
   /** Loaded models, the longest unused first. */
   readonly #loaded = new Map<string, { manifest: Manifest; files: Files }>();
   #current: Job | undefined;
 
-  constructor(engine: WasmEngine, blobs: BlobStore, memory: number) {
+  constructor(engine: WasmEngine, blobs: BlobStore, memory: number, gpu: Gpu) {
     this.#engine = engine;
     this.#blobs = blobs;
     this.#memory = memory;
+    this.#gpu = gpu;
     this.#plugins = new PluginRunner(engine);
   }
 
@@ -82,7 +87,10 @@ export class Jobs {
   }
 
   cancel(id: number): void {
-    if (this.#current?.id === id) this.#current.cancelled = true;
+    if (this.#current?.id === id) {
+      this.#current.cancelled = true;
+      this.#gpu.cancel();
+    }
     const at = this.#queue.findIndex((job) => job.id === id);
     if (at >= 0) this.#queue.splice(at, 1)[0]?.reject(cancelled());
   }
@@ -100,19 +108,106 @@ export class Jobs {
   }
 
   async #run(job: Job): Promise<JobDone> {
+    let choice = await this.#choose(job);
+    if (choice?.isGpu()) {
+      const done = await this.#runOnGpu(job, choice);
+      if (done !== undefined) return done;
+      choice = undefined;
+    }
     const begin = performance.now();
     const model = await this.#load(job);
     const ready = performance.now();
     const { output, exactness } =
       model.manifest.pipeline.kind === "plugin"
-        ? await this.#runPlugin(job, model.manifest, model.files)
-        : await this.#runSteps(job);
+        ? await this.#runPlugin(job, model.manifest, model.files, choice)
+        : await this.#runSteps(job, choice);
     const loaded = [...this.#loaded.keys()];
     return { output, exactness, loadMs: ready - begin, serviceMs: performance.now() - ready, loaded };
   }
 
-  async #runSteps(job: Job): Promise<Outcome> {
-    const run = this.#engine.start(job.digest, job.input, undefined, job.numerics);
+  /** How a run that may go to the GPU is to go; nothing for one that may not. */
+  async #choose({ digest, input, numerics }: Job): Promise<WasmChoice | undefined> {
+    if (numerics !== "fast" || !(await this.#gpu.accepts(digest))) return undefined;
+    return this.#engine.chooseWithGpu(digest, input);
+  }
+
+  /** Nothing when the CPU is to run it after all. */
+  async #runOnGpu(job: Job, choice: WasmChoice): Promise<JobDone | undefined> {
+    const manifest = JSON.parse(job.manifest) as Manifest;
+    const isPlugin = manifest.pipeline.kind === "plugin";
+    const files = manifest.files.filter(({ role }) => !isPlugin || role === "graph");
+    const read = (file: GpuFile, append: (piece: Uint8Array) => void) => this.#read(job, file, append);
+    const run = (input: WireInput) =>
+      this.#gpu.run({ digest: job.digest, manifest: job.manifest, memory: manifest.memory, files, read, input });
+    try {
+      const done = isPlugin ? await this.#runPluginAround(job, manifest, run) : await run(job.input);
+      if (done === undefined) return undefined;
+      choice.observe(done.serviceMs);
+      return { ...done, exactness: "approximate", loaded: [...this.#loaded.keys()] };
+    } catch (error) {
+      if (job.cancelled) choice.gaveUp(this.#gpu.elapsed());
+      throw error;
+    } finally {
+      choice.free();
+    }
+  }
+
+  /** A plugin around a graph on the GPU. */
+  async #runPluginAround(job: Job, manifest: Manifest, run: (input: WireInput) => Promise<GpuDone | undefined>): Promise<GpuDone | undefined> {
+    const [component, input] = pluginOf(manifest, job.input);
+    const files = this.#loaded.get(job.digest)?.files ?? (await this.#smallFiles(job, manifest));
+    const begin = performance.now();
+    const given: WireTensor[][] = [];
+    let loadMs = 0;
+    for (;;) {
+      const step = await this.#plugins.advance(component, input, files, given);
+      if ("json" in step) return { output: step, loadMs, serviceMs: performance.now() - begin - loadMs };
+      if (given.length >= MAX_GRAPH_RUNS) {
+        this.#gpu.refuse(job.digest, `its plugin runs the graph more than ${MAX_GRAPH_RUNS} times`);
+        return undefined;
+      }
+      const done = await run({ tensors: step.wants });
+      if (done === undefined) return undefined;
+      if (!("tensors" in done.output)) throw named("RunFailed", "a graph gives tensors");
+      loadMs += done.loadMs;
+      given.push(done.output.tensors);
+    }
+  }
+
+  /** What a plugin reads of its model. */
+  async #smallFiles(job: Job, manifest: Manifest): Promise<Files> {
+    const small = new Map<string, Uint8Array>();
+    for (const file of manifest.files.filter(({ role }) => role !== "graph" && role !== "plugin")) {
+      if (file.size > this.#memory) throw named("ModelInvalid", `the file ${file.role} has ${file.size} bytes, this tab gives ${this.#memory}`);
+      const bytes = new Uint8Array(file.size);
+      let at = 0;
+      await this.#read(job, file, (piece) => {
+        bytes.set(piece, at);
+        at += piece.byteLength;
+      });
+      small.set(file.role, bytes);
+    }
+    return small;
+  }
+
+  async #read(job: Job, { digest, size }: GpuFile, append: (piece: Uint8Array) => void): Promise<void> {
+    if (job.cancelled) throw cancelled();
+    const hasher = this.#engine.digestWriter();
+    try {
+      await readVerified(this.#blobs, digest, size, {
+        append: (piece) => {
+          hasher.update(piece);
+          append(piece);
+        },
+        digest: () => hasher.finish(),
+      });
+    } finally {
+      hasher.free();
+    }
+  }
+
+  async #runSteps(job: Job, choice: WasmChoice | undefined): Promise<Outcome> {
+    const run = choice === undefined ? this.#engine.start(job.digest, job.input, undefined, job.numerics) : this.#engine.startChosen(job.digest, job.input, choice);
     try {
       for (;;) {
         if (job.cancelled) throw cancelled();
@@ -125,14 +220,15 @@ export class Jobs {
     }
   }
 
-  async #runPlugin(job: Job, manifest: Manifest, files: Files): Promise<Outcome> {
-    const component = manifest.files.find(({ role }) => role === "plugin");
-    if (component === undefined) throw named("ModelInvalid", `model ${manifest.name} names no plugin`);
-    if (!("bytes" in job.input)) throw named("InvalidInput", `model ${manifest.name} takes a file or bytes`);
+  async #runPlugin(job: Job, manifest: Manifest, files: Files, choice: WasmChoice | undefined): Promise<Outcome> {
+    const [component, input] = pluginOf(manifest, job.input);
     await breathe();
     if (job.cancelled) throw cancelled();
-    const json = await this.#plugins.run(component.digest, job.digest, job.input.bytes, files);
-    return { output: { json }, exactness: "exact" };
+    const isFast = choice?.isFast() ?? false;
+    const begin = performance.now();
+    const json = await this.#plugins.run(component, job.digest, input, files, choice?.threads(), isFast ? "fast" : "exact");
+    choice?.observe(performance.now() - begin);
+    return { output: { json }, exactness: isFast ? "approximate" : "exact" };
   }
 
   async #load(job: Job): Promise<{ manifest: Manifest; files: Files }> {
@@ -185,6 +281,14 @@ export class Jobs {
       used -= model.manifest.memory;
     }
   }
+}
+
+/** The component of a model's plugin, and its input. */
+function pluginOf({ name, files }: Manifest, input: WireInput): [string, WireBytes] {
+  const component = files.find(({ role }) => role === "plugin");
+  if (component === undefined) throw named("ModelInvalid", `model ${name} names no plugin`);
+  if (!("bytes" in input)) throw named("InvalidInput", `model ${name} takes a file or bytes`);
+  return [component.digest, input.bytes];
 }
 
 /** Fetches a file into the engine's memory, piece by piece where its size is known. */

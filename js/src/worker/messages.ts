@@ -2,6 +2,7 @@
 import { describe } from "../errors.js";
 import type { Plan } from "../plan.js";
 import type { Variant } from "../wasm/urls.js";
+import type { WireOutput } from "../wire.js";
 
 /** From the page, first of all: how the Worker is to be set up. */
 export interface Setup {
@@ -9,6 +10,8 @@ export interface Setup {
   /** Where model files are kept; without it, none are. */
   storeName?: string;
   memory: number;
+  /** Whether fast runs may go to the GPU. */
+  gpu: boolean;
   /** The build of the engine, whose module follows. */
   plan: Plan;
   /** The name of the channel that helpers call the page on. */
@@ -46,6 +49,24 @@ export interface Crashed {
 }
 
 export type FromWorker = Reply | Crashed;
+
+/** From the engine's Worker to the GPU's; `cancel` stops the run under way. */
+export type ToGpu = Call | { kind: "cancel" };
+
+/** From the GPU's Worker. */
+export type FromGpu = Reply | Crashed;
+
+/** What a run on the GPU gave. */
+export interface GpuAnswer {
+  output: WireOutput;
+  serviceMs: number;
+  /** Operators that the GPU executed … */
+  onGpu: number;
+  /** … and those that the CPU did. */
+  onCpu: number;
+  /** Bytes allocated on the GPU. */
+  memory: number;
+}
 
 /** From the engine's Worker to a helper: what to help with. */
 export interface HelpWanted {

@@ -1,8 +1,12 @@
 import { plugins, type Transpiled } from "../plugins/index.js";
 import { describe } from "../errors.js";
+import type { Numerics } from "../types.js";
 import type { WasmEngine } from "../wasm/engine.js";
 import type { WireBytes, WireTensor } from "../wire.js";
 import { named } from "./messages.js";
+
+/** How a plugin's graph is run. */
+type RunGraph = (tensors: WireTensor[]) => WireTensor[];
 
 /** The longest answer of a plugin, in characters. */
 const MAX_OUTPUT = 1024 * 1024;
@@ -23,13 +27,40 @@ export class PluginRunner {
     this.#engine = engine;
   }
 
-  /** The plugin's JSON. */
-  async run(component: string, model: string, input: WireBytes, files: ReadonlyMap<string, Uint8Array>): Promise<string> {
+  /** The plugin's JSON, around a model that the engine runs on so many threads. */
+  run(component: string, model: string, input: WireBytes, files: ReadonlyMap<string, Uint8Array>, threads?: number, numerics?: Numerics): Promise<string> {
+    return this.#run(component, input, files, (tensors) => this.#infer(model, tensors, threads, numerics));
+  }
+
+  /**
+   * The same around a model that somebody else runs, who is not waited for. `given` are the outputs of the graph's runs so far;
+   * the inputs of the next one are returned, until there is none: a plugin has no clock and no randomness, so that it asks for the
+   * same runs every time.
+   */
+  async advance(component: string, input: WireBytes, files: ReadonlyMap<string, Uint8Array>, given: WireTensor[][]): Promise<{ json: string } | { wants: WireTensor[] }> {
+    let wanted: WireTensor[] | undefined;
+    let calls = 0;
+    const graph = (tensors: WireTensor[]): WireTensor[] => {
+      const outputs = given[calls++];
+      if (outputs !== undefined) return outputs;
+      wanted ??= tensors;
+      throw new Error("the graph runs later");
+    };
+    try {
+      const json = await this.#run(component, input, files, graph);
+      return wanted === undefined ? { json } : { wants: wanted };
+    } catch (error) {
+      if (wanted !== undefined) return { wants: wanted };
+      throw error;
+    }
+  }
+
+  async #run(component: string, input: WireBytes, files: ReadonlyMap<string, Uint8Array>, graph: RunGraph): Promise<string> {
     const plugin = Object.hasOwn(plugins, component) ? await plugins[component]?.() : undefined;
     if (plugin === undefined) {
       throw named("PluginFailed", `the plugin ${component.slice(0, 8)}… is not part of this build; run it on a node`);
     }
-    const imports = this.#imports(model, input, files);
+    const imports = this.#imports(input, files, graph);
     try {
       const instance = await plugin.instantiate((path) => this.#module(component, plugin, path), imports);
       const json = instance.run();
@@ -41,14 +72,13 @@ export class PluginRunner {
     }
   }
 
-  #imports(model: string, input: WireBytes, files: ReadonlyMap<string, Uint8Array>) {
+  #imports(input: WireBytes, files: ReadonlyMap<string, Uint8Array>, graph: RunGraph) {
     return {
       "neuromesh:plugin/engine": {
         run: (tensors: PluginTensor[]) =>
           orText(() => {
             const wire = tensors.map((tensor) => ({ ...tensor, shape: [...tensor.shape] }));
-            const outputs = this.#infer(model, wire);
-            return outputs.map(({ shape, ...rest }) => ({ ...rest, shape: Uint32Array.from(shape) }));
+            return graph(wire).map(({ shape, ...rest }) => ({ ...rest, shape: Uint32Array.from(shape) }));
           }),
       },
       "neuromesh:plugin/source": {
@@ -66,9 +96,9 @@ export class PluginRunner {
     };
   }
 
-  #infer(model: string, tensors: WireTensor[]): WireTensor[] {
+  #infer(model: string, tensors: WireTensor[], threads?: number, numerics?: Numerics): WireTensor[] {
     try {
-      return this.#engine.runTensors(model, tensors);
+      return this.#engine.runTensors(model, tensors, threads, numerics);
     } catch (error) {
       if (error instanceof WebAssembly.RuntimeError) this.#trap = error;
       throw error;

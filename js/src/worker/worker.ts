@@ -3,6 +3,7 @@ import type { EngineInfo, Numerics } from "../types.js";
 import type { WireInput } from "../wire.js";
 import { BlobWriters, openBlobs, type BlobStore } from "./blobs.js";
 import { startEngine } from "./engine.js";
+import { Gpu } from "./gpu.js";
 import { Jobs } from "./jobs.js";
 import { failure, named, transferables, type Call, type FromWorker, type Setup, type ToWorker } from "./messages.js";
 
@@ -10,7 +11,7 @@ interface Parts {
   blobs: BlobStore;
   writers: BlobWriters;
   jobs: Jobs;
-  info: Promise<EngineInfo>;
+  info: () => Promise<EngineInfo>;
 }
 
 let ready: Promise<Parts> | undefined;
@@ -21,10 +22,11 @@ const compiled = new Promise<WebAssembly.Module>((resolve, reject) => {
   settle = { resolve, reject };
 });
 
-async function setUp({ storeName, memory, plan, alarm }: Setup): Promise<Parts> {
+async function setUp({ storeName, memory, gpu: isWanted, plan, alarm }: Setup): Promise<Parts> {
   const [{ engine, info }, blobs] = await Promise.all([startEngine(plan, compiled, alarm), openBlobs(storeName)]);
   const writers = new BlobWriters(blobs, () => engine.digestWriter());
-  return { blobs, writers, jobs: new Jobs(engine, blobs, memory), info };
+  const gpu = new Gpu(isWanted, memory);
+  return { blobs, writers, jobs: new Jobs(engine, blobs, memory, gpu), info: async () => ({ ...(await info), gpu: await gpu.info() }) };
 }
 
 async function perform({ blobs, writers, jobs, info }: Parts, { method, args }: Call): Promise<unknown> {
@@ -34,7 +36,7 @@ async function perform({ blobs, writers, jobs, info }: Parts, { method, args }: 
     case "open":
       return jobs.open(...(args as [string | Uint8Array]));
     case "engine":
-      return info;
+      return info();
     case "blobSize":
       return blobs.size(...(args as [string]));
     case "blobRead":
