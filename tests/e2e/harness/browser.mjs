@@ -23,8 +23,11 @@ export function executable() {
   return found;
 }
 
-export async function launch() {
-  return chromium.launch({ executablePath: executable(), args: FLAGS });
+/** What gives Chromium a GPU for WebGPU that its own software plays; the rest of it goes on without one. */
+export const SOFTWARE_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"];
+
+export async function launch(flags = []) {
+  return chromium.launch({ executablePath: executable(), args: [...FLAGS, ...flags] });
 }
 
 /** A page that keeps what it says on the console and what it throws in `page.complaints`. */

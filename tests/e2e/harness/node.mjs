@@ -28,13 +28,14 @@ export function binary() {
 export class TestNode {
   static #running = new Set();
 
-  /** A new data folder with these models in it. */
-  static async create({ models: names = ["all-minilm-l6-v2", "magika"], web = demo, args = [] } = {}) {
+  /** A new data folder with these models in it, and these files as graphs, by name. */
+  static async create({ models: names = ["all-minilm-l6-v2", "magika"], graphs = {}, web = demo, args = [] } = {}) {
     const node = new TestNode();
     node.data = await mkdtemp(join(tmpdir(), "neuromesh-e2e-"));
     node.web = web;
     node.args = args;
     for (const name of names) node.cli("models", "add", join(models, name));
+    for (const [name, path] of Object.entries(graphs)) node.cli("models", "add", path, "--name", name);
     await node.start();
     return node;
   }

@@ -30,12 +30,12 @@ async function answerOf(page, options, run = {}) {
     async ([options, run, sentence]) => {
       const mesh = await window.neuromesh.join(options);
       try {
-        const info = await mesh.engine();
+        const { gpu, ...info } = await mesh.engine();
         const answer = await mesh.run("all-minilm-l6-v2", sentence, { tier: "device", deadline: 120_000, ...run });
         const { data } = answer.tensor();
         const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
         const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-        return { info, hex, data: [...data], exactness: answer.receipt.exactness };
+        return { info, gpu, hex, data: [...data], exactness: answer.receipt.exactness };
       } finally {
         await mesh.close();
       }
@@ -61,6 +61,11 @@ describe("threads in the tab", { timeout: 240_000 }, () => {
     plain?.close();
     await TestNode.removeAll();
     await page?.remove();
+  });
+
+  test("no GPU, unless one is asked for", async () => {
+    const { gpu } = await answerOf(await openPage(await browser.newContext(), node.url), { threads: 1 });
+    assert.deepEqual([gpu.used, gpu.reason, gpu.runs], [false, "the page did not ask for it", 0]);
   });
 
   test("one thread, when one is asked for", async () => {
