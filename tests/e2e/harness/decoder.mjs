@@ -16,12 +16,14 @@ export async function decoder() {
   await copyFile(graph, join(folder, "model.onnx"));
   const hash = "import sys, blake3; print(blake3.blake3(open(sys.argv[1], 'rb').read()).hexdigest())";
   const digest = execFileSync(join(cache, "venv/bin/python"), ["-c", hash, graph], { encoding: "utf8" }).trim();
+  // Every field, in the order in which the node writes them: a tab knows a model by these very bytes.
   const manifest = {
     format: 1,
     name: "decoder",
-    pipeline: { kind: "text-generation", context: 512, max_new_tokens: 12 },
+    pipeline: { kind: "text-generation", context: 512, max_new_tokens: 12, stop: [] },
     files: [{ role: "graph", digest, size: (await stat(graph)).size }],
     memory: 64 << 20,
+    license: "MIT",
   };
   await writeFile(join(folder, "manifest.json"), JSON.stringify(manifest));
   await writeFile(join(folder, "files.json"), JSON.stringify({ graph: "model.onnx" }));

@@ -65,7 +65,7 @@ describe("answers in parts", { timeout: 240_000 }, () => {
     });
   }
 
-  test("a model without parts has an answer all the same, and mistakes have names", async () => {
+  test("mistakes have names, in the iteration and in the answer", async () => {
     const names = await page.evaluate(async () => {
       const name = async (stream) => {
         try {
