@@ -108,7 +108,7 @@ fn a_server_killed_in_the_middle_is_followed_by_another_that_goes_on() {
     seeds(0..20, |seed| {
         let (mut world, tab, [edge, cloud]) = tab_and_two_tellers(seed, lossy());
         ask(&mut world, &tab, 1, prefer(Tier::Edge));
-        until_parts(&mut world, &tab, 1, 5 + seed as usize);
+        until_parts(&mut world, &tab, 1, 5 + seed as usize % 150);
         world.crash(&edge);
         let before = joined(&world, &tab, 1);
         let route = answer(&mut world, &tab, 1).route;
