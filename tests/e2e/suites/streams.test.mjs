@@ -20,7 +20,7 @@ describe("answers in parts", { timeout: 240_000 }, () => {
     page = await openPage(await browser.newContext(), node.url);
     await page.evaluate(
       async ([nodes]) => {
-        window.mesh = await window.neuromesh.join({ nodes, threads: 1 });
+        window.mesh = await window.neuromesh.join({ nodes });
         const holders = async () => (await window.mesh.models()).find(({ name }) => name === "decoder")?.holders.length ?? 0;
         while ((await holders()) < nodes.length) await new Promise((resolve) => window.mesh.on("models", resolve));
         window.tell = (count, options = {}) => {
@@ -31,6 +31,7 @@ describe("answers in parts", { timeout: 240_000 }, () => {
         window.watch = async (stream) => {
           const order = [];
           const tokens = [];
+          let text = "";
           const answered = stream.answer.then((answer) => {
             order.push("answer");
             return answer;
@@ -38,9 +39,10 @@ describe("answers in parts", { timeout: 240_000 }, () => {
           for await (const part of stream) {
             order.push("part");
             tokens.push(...part.tokens);
+            text += part.text;
           }
           const { json, route } = await answered;
-          return { order, tokens, told: json.tokens, route };
+          return { order, tokens, text, told: json, route };
         };
       },
       [[node.url, other.url]],
@@ -58,7 +60,8 @@ describe("answers in parts", { timeout: 240_000 }, () => {
       const seen = await page.evaluate(([tier, count]) => window.watch(window.tell(count, { tier })), [tier, LONG]);
       assert.equal(seen.route.tier, tier);
       assert.equal(seen.tokens.length, LONG);
-      assert.deepEqual(seen.tokens, seen.told);
+      assert.deepEqual([seen.tokens, seen.text], [seen.told.tokens, seen.told.text]);
+      assert.ok(seen.text.length > LONG / 2);
       assert.equal(seen.order.at(-1), "answer");
       assert.ok(seen.order.length > 3, `${seen.order.length - 1} parts`);
       assert.ok(seen.order.slice(0, -1).every((what) => what === "part"));
@@ -77,7 +80,7 @@ describe("answers in parts", { timeout: 240_000 }, () => {
       };
       return [
         await name(window.mesh.stream("not-there", "x")),
-        await name(window.mesh.stream("decoder", "a prompt, without a tokenizer")),
+        await name(window.mesh.stream("decoder", new Uint8Array(9))),
         await name(window.mesh.stream("decoder", { json: {} }, { wrong: 1 })),
         await name(window.mesh.stream("decoder", { json: {} }, { signal: AbortSignal.abort() })),
         await window.tell(0).answer.catch((error) => error.name),
@@ -128,10 +131,11 @@ describe("answers in parts", { timeout: 240_000 }, () => {
       const first = await stream[Symbol.asyncIterator]().next();
       await window.kill(await asked);
       const seen = await window.watch(stream);
-      return { ...seen, first: first.value.tokens };
+      return { ...seen, first: first.value };
     }, LONG);
-    assert.deepEqual([...seen.first, ...seen.tokens], seen.told);
+    assert.deepEqual([...seen.first.tokens, ...seen.tokens], seen.told.tokens);
+    assert.equal(seen.first.text + seen.text, seen.told.text);
     assert.deepEqual(seen.route.attempts.map(({ outcome }) => outcome), ["lost", "answered"]);
-    assert.ok(seen.first.length < LONG);
+    assert.ok(seen.first.tokens.length < LONG);
   });
 });

@@ -64,19 +64,33 @@ async fn add_decoder(mesh: &Mesh, stores: &Stores) {
     let cache = cache.unwrap_or_else(|| std::env::home_dir().expect("a home").join(".cache/neuromesh"));
     let path = cache.join("reference/decoder/model.onnx");
     let graph = std::fs::read(&path).unwrap_or_else(|error| panic!("{} ({error}): run `make test`", path.display()));
-    let (digest, size) = (Digest::of(&graph), graph.len() as u64);
-    let mut writer = stores.blobs.write(&digest, size).await.unwrap();
-    writer.append(graph).await.unwrap();
-    writer.finish().await.unwrap();
+    let mut files = Vec::new();
+    for (role, bytes) in [("graph", graph), ("tokenizer", tokenizer())] {
+        let file = ModelFile { role: role.into(), digest: Digest::of(&bytes), size: bytes.len() as u64 };
+        let mut writer = stores.blobs.write(&file.digest, file.size).await.unwrap();
+        writer.append(bytes).await.unwrap();
+        writer.finish().await.unwrap();
+        files.push(file);
+    }
     let manifest = Manifest {
         format: 1,
         name: "decoder".into(),
         pipeline: Pipeline::TextGeneration { context: 512, max_new_tokens: 12, stop: vec![] },
-        files: vec![ModelFile { role: "graph".into(), digest, size }],
+        files,
         memory: 64 << 20,
         license: "MIT".into(),
     };
     mesh.add_model(&manifest.to_json()).await.unwrap();
+}
+
+/// Tokens of bytes, so that most characters are cut in several, and of words.
+fn tokenizer() -> Vec<u8> {
+    let bytes = (0..256).map(|byte| (format!("<0x{byte:02X}>"), json!(byte)));
+    let words = (256..1024).map(|id| (format!("é{}", char::from_u32(0x4e00 + id).unwrap()), json!(id)));
+    let vocab: serde_json::Map<_, _> = bytes.chain(words).collect();
+    let file = json!({"model": {"type": "BPE", "vocab": vocab, "merges": [], "byte_fallback": true},
+        "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}});
+    file.to_string().into_bytes()
 }
 
 fn ask(mesh: &Mesh, tokens: usize, options: serde_json::Value) -> impl Stream<Item = Result<Progress, Error>> + use<> {
@@ -104,6 +118,7 @@ async fn whole(
                 assert!(stream.next().await.is_none());
                 let mut joined = Part::default();
                 parts.iter().for_each(|part| joined.append(part.clone()));
+                assert!(!joined.text.is_empty());
                 assert_eq!(Part::of_answer(&answer.output), Some(joined));
                 return (parts, *answer);
             }
