@@ -60,6 +60,7 @@ export class Mesh {
 
   /**
    * The same, and gives the answer in parts as they are made: what a text generator has made so far does not wait for the rest.
+   * Nobody vouches for a part until the answer is there, whose receipt is signed over all of them.
    * What is wrong with the arguments shows in the iteration and in `answer`, too.
    *
    * ```ts

@@ -51,29 +51,35 @@ pub(super) async fn print(
     text: impl Fn(&Value, bool) -> String,
 ) -> Result<(), Failure> {
     let mut told = std::pin::pin!(told);
+    // One for the whole loop: a signal between two looks must not go unheard.
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     let mut is_printed = false;
     loop {
         let next = tokio::select! {
             next = told.next() => next,
-            _ = tokio::signal::ctrl_c() => {
+            _ = &mut interrupted => {
                 if is_printed && !out.json {
                     write("\n");
                 }
                 return Err(Failure::new("AbortError", "cancelled"));
             }
         };
-        match next.transpose()? {
+        let line = match next.transpose()? {
             None => return Ok(()),
-            Some(Told::Part(part)) if out.json => write(&format!("{}\n", json!({"part": part}))),
+            Some(Told::Part(part)) if out.json => format!("{}\n", json!({"part": part})),
             Some(Told::Part(part)) => {
                 is_printed = true;
-                write(&shown(&part));
+                shown(&part)
             }
-            Some(Told::Answer(answer)) if out.json => write(&format!("{}\n", json!({"answer": answer}))),
+            Some(Told::Answer(answer)) if out.json => format!("{}\n", json!({"answer": answer})),
             Some(Told::Answer(answer)) => {
                 let end = if is_printed { "\n" } else { "" };
-                write(&format!("{end}{}\n", text(&answer, is_printed)));
+                format!("{end}{}\n", text(&answer, is_printed))
             }
+        };
+        // A reader that went away (`| head`) is no failure; nobody waits for the rest.
+        if !write(&line) {
+            return Ok(());
         }
     }
 }
@@ -86,8 +92,8 @@ fn shown(part: &Value) -> String {
     }
 }
 
-fn write(text: &str) {
+/// Whether anybody reads it.
+fn write(text: &str) -> bool {
     let mut out = io::stdout().lock();
-    // A reader that went away (`| head`) is no failure.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
 }

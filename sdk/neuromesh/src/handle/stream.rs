@@ -26,7 +26,8 @@ impl Mesh {
     /// Runs a model as [`Mesh::run`] does, and gives its answer in parts as they are made: any number of
     /// [`Progress::Part`], then the [`Progress::Answer`], or an error; then the stream ends. Joined, the parts are the text
     /// and the tokens of the answer, also where several peers were tried; a model whose answer is no generated text has none.
-    /// What is made while nobody takes it waits as one part. The request begins when the stream is first polled; dropping the
+    /// What is made while nobody takes it waits as one part. Nobody vouches for a part until the answer is there, whose receipt
+    /// is signed over all of them. The request begins when the stream is first polled; dropping the
     /// stream cancels the run, wherever it is.
     ///
     /// # Errors
