@@ -1,6 +1,7 @@
 // What the page's thread and the Worker say to each other.
 import { describe } from "../errors.js";
 import type { Plan } from "../plan.js";
+import type { Part } from "../types.js";
 import type { Variant } from "../wasm/urls.js";
 import type { WireOutput } from "../wire.js";
 
@@ -42,13 +43,20 @@ export type Reply =
   | { kind: "reply"; id: number; ok: true; value: unknown }
   | { kind: "reply"; id: number; ok: false; error: { name: string; message: string } };
 
+/** From the Worker: what is new of the output of a call that goes on. */
+export interface Told {
+  kind: "part";
+  id: number;
+  part: Part;
+}
+
 /** From the Worker: it is of no more use (a trap in the engine, memory at its end). */
 export interface Crashed {
   kind: "crashed";
   message: string;
 }
 
-export type FromWorker = Reply | Crashed;
+export type FromWorker = Reply | Told | Crashed;
 
 /** From the engine's Worker to the GPU's; `cancel` stops the run under way. */
 export type ToGpu = Call | { kind: "cancel" };

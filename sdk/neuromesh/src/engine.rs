@@ -7,6 +7,7 @@ mod generate;
 mod image;
 mod local;
 mod memo;
+mod parts;
 mod prepared;
 mod tensors;
 mod voice;
@@ -28,6 +29,7 @@ pub use self::accelerated::{Accelerated, AcceleratedRun, Gpu, open_gpu};
 pub use self::{
     crew::MAX_THREADS,
     local::{LocalEngine, LocalEngineConfig},
+    parts::PartSink,
     prepared::{Conduct, EMBEDDING, Prepared, PreparedRun},
     tensors::{from_engine, to_engine},
 };
@@ -44,6 +46,8 @@ pub struct Job {
     pub numerics: Numerics,
     /// What to run it on.
     pub input: Payload,
+    /// Where parts of the output go as they are made, if somebody wants them. Of most pipelines there are none.
+    pub parts: Option<PartSink>,
 }
 
 /// The end of a [`Job`].
