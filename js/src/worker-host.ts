@@ -2,6 +2,7 @@ import { compile } from "./compile.js";
 import { NeuromeshError, describe, toError } from "./errors.js";
 import type { Host, JobDone } from "./host.js";
 import { planFor } from "./plan.js";
+import { noteRehearsal, wantsRehearsal } from "./rehearsed.js";
 import type { EngineInfo, Numerics } from "./types.js";
 import { urls } from "./wasm/urls.js";
 import type { WireInput } from "./wire.js";
@@ -9,6 +10,8 @@ import { transferables, type Alarm, type Call, type CancelJob, type Compiled, ty
 
 /** How long a cancelled run may go on before its Worker is ended: a plugin in a loop hears nothing. */
 const CANCEL_GRACE_MS = 10_000;
+/** How long after an answer the Worker may be asked to rehearse: a page is busy with a first answer. */
+const REHEARSAL_DELAY_MS = 1_000;
 
 interface Pending {
   resolve: (value: never) => void;
@@ -26,6 +29,7 @@ export class WorkerHost implements Host {
   #module: Promise<WebAssembly.Module> | undefined;
   #next = 1;
   #closed = false;
+  #rehearsed = false;
 
   constructor(storeName: string | undefined, memory: number, threads?: number) {
     this.memory = memory;
@@ -54,7 +58,14 @@ export class WorkerHost implements Host {
   }
 
   execute(jobId: number, digest: string, manifest: string, input: WireInput, numerics?: Numerics): Promise<JobDone> {
-    return this.#call("execute", [jobId, digest, manifest, input, numerics], jobId);
+    const done = this.#call<JobDone>("execute", [jobId, digest, manifest, input, numerics], jobId);
+    done.then(
+      () => {
+        this.#rehearse();
+      },
+      () => undefined,
+    );
+    return done;
   }
 
   cancel(jobId: number): void {
@@ -101,6 +112,23 @@ export class WorkerHost implements Host {
     this.#closed = true;
     this.#alarm.close();
     this.#end(new NeuromeshError("Closed", "it is closed already"));
+  }
+
+  /** After the first answer, so that the next visit's comes sooner. */
+  #rehearse(): void {
+    if (this.#rehearsed) return;
+    this.#rehearsed = true;
+    const { variant } = this.#setup.plan;
+    setTimeout(() => {
+      if (this.#worker === undefined || !wantsRehearsal(variant)) return;
+      // A Worker that ended meanwhile leaves it to the next visit.
+      this.#call<undefined>("rehearse", []).then(
+        () => {
+          noteRehearsal(variant);
+        },
+        () => undefined,
+      );
+    }, REHEARSAL_DELAY_MS);
   }
 
   #call<T>(method: string, args: unknown[], jobId?: number): Promise<T> {

@@ -4,3 +4,6 @@
 export type Variant = "engine" | "engine-threads" | "engine-fast";
 
 export const urls: { engine: URL } & Partial<Record<Variant, URL>>;
+
+/** What tells one build from another. */
+export const builds: { engine: string } & Partial<Record<Variant, string>>;

@@ -42,6 +42,7 @@ export class Jobs {
   readonly #memory: number;
   readonly #plugins: PluginRunner;
   readonly #queue: Job[] = [];
+  readonly #whenIdle: (() => void)[] = [];
   /** Loaded models, the longest unused first. */
   readonly #loaded = new Map<string, { manifest: Manifest; files: Files }>();
   #current: Job | undefined;
@@ -81,6 +82,12 @@ export class Jobs {
     return digest;
   }
 
+  /** Lets waiting messages in, and resolves when no job runs or waits. */
+  async idle(): Promise<void> {
+    await breathe();
+    if (this.#current !== undefined) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+  }
+
   cancel(id: number): void {
     if (this.#current?.id === id) this.#current.cancelled = true;
     const at = this.#queue.findIndex((job) => job.id === id);
@@ -97,6 +104,7 @@ export class Jobs {
       }
     }
     this.#current = undefined;
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
   async #run(job: Job): Promise<JobDone> {

@@ -1,12 +1,15 @@
 // The Worker: everything that takes long or touches files. The page's thread talks to it by `messages.ts`.
 import type { EngineInfo, Numerics } from "../types.js";
+import type { WasmEngine } from "../wasm/engine.js";
 import type { WireInput } from "../wire.js";
 import { BlobWriters, openBlobs, type BlobStore } from "./blobs.js";
 import { startEngine } from "./engine.js";
 import { Jobs } from "./jobs.js";
 import { failure, named, transferables, type Call, type FromWorker, type Setup, type ToWorker } from "./messages.js";
+import { rehearse } from "./rehearsal.js";
 
 interface Parts {
+  engine: WasmEngine;
   blobs: BlobStore;
   writers: BlobWriters;
   jobs: Jobs;
@@ -24,10 +27,10 @@ const compiled = new Promise<WebAssembly.Module>((resolve, reject) => {
 async function setUp({ storeName, memory, plan, alarm }: Setup): Promise<Parts> {
   const [{ engine, info }, blobs] = await Promise.all([startEngine(plan, compiled, alarm), openBlobs(storeName)]);
   const writers = new BlobWriters(blobs, () => engine.digestWriter());
-  return { blobs, writers, jobs: new Jobs(engine, blobs, memory), info };
+  return { engine, blobs, writers, jobs: new Jobs(engine, blobs, memory), info };
 }
 
-async function perform({ blobs, writers, jobs, info }: Parts, { method, args }: Call): Promise<unknown> {
+async function perform({ engine, blobs, writers, jobs, info }: Parts, { method, args }: Call): Promise<unknown> {
   switch (method) {
     case "execute":
       return jobs.execute(...(args as [number, string, string, WireInput, Numerics?]));
@@ -35,6 +38,8 @@ async function perform({ blobs, writers, jobs, info }: Parts, { method, args }: 
       return jobs.open(...(args as [string | Uint8Array]));
     case "engine":
       return info;
+    case "rehearse":
+      return rehearse(engine, () => jobs.idle());
     case "blobSize":
       return blobs.size(...(args as [string]));
     case "blobRead":
