@@ -3,6 +3,7 @@ import type { Numerics } from "../types.js";
 import type { WasmEngine, WasmFile } from "../wasm/engine.js";
 import type { WireInput } from "../wire.js";
 import { readVerified, type BlobStore } from "./blobs.js";
+import type { Memo } from "./memo.js";
 import { named } from "./messages.js";
 import { PluginRunner } from "./plugins.js";
 
@@ -40,6 +41,7 @@ export class Jobs {
   readonly #engine: WasmEngine;
   readonly #blobs: BlobStore;
   readonly #memory: number;
+  readonly #memo: Memo;
   readonly #plugins: PluginRunner;
   readonly #queue: Job[] = [];
   readonly #whenIdle: (() => void)[] = [];
@@ -47,7 +49,8 @@ export class Jobs {
   readonly #loaded = new Map<string, { manifest: Manifest; files: Files }>();
   #current: Job | undefined;
 
-  constructor(engine: WasmEngine, blobs: BlobStore, memory: number) {
+  constructor(engine: WasmEngine, blobs: BlobStore, memory: number, memo: Memo) {
+    this.#memo = memo;
     this.#engine = engine;
     this.#blobs = blobs;
     this.#memory = memory;
@@ -99,6 +102,7 @@ export class Jobs {
       this.#current = job;
       try {
         job.resolve(await this.#run(job));
+        this.#memo.save();
       } catch (error) {
         job.reject(error);
       }

@@ -5,6 +5,7 @@ import type { WireInput } from "../wire.js";
 import { BlobWriters, openBlobs, type BlobStore } from "./blobs.js";
 import { startEngine } from "./engine.js";
 import { Jobs } from "./jobs.js";
+import { Memo, kept } from "./memo.js";
 import { failure, named, transferables, type Call, type FromWorker, type Setup, type ToWorker } from "./messages.js";
 import { rehearse } from "./rehearsal.js";
 
@@ -25,9 +26,10 @@ const compiled = new Promise<WebAssembly.Module>((resolve, reject) => {
 });
 
 async function setUp({ storeName, memory, plan, alarm }: Setup): Promise<Parts> {
-  const [{ engine, info }, blobs] = await Promise.all([startEngine(plan, compiled, alarm), openBlobs(storeName)]);
+  const [{ engine, info }, blobs, choices] = await Promise.all([startEngine(plan, compiled, alarm), openBlobs(storeName), kept(storeName)]);
   const writers = new BlobWriters(blobs, () => engine.digestWriter());
-  return { engine, blobs, writers, jobs: new Jobs(engine, blobs, memory), info };
+  const memo = new Memo(engine, choices, `${plan.variant} ${plan.threads} ${navigator.userAgent}`);
+  return { engine, blobs, writers, jobs: new Jobs(engine, blobs, memory, memo), info };
 }
 
 async function perform({ engine, blobs, writers, jobs, info }: Parts, { method, args }: Call): Promise<unknown> {
