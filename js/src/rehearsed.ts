@@ -4,7 +4,7 @@ const MEMORY = "neuromesh.rehearsed";
 
 /** Whether this browser keeps compiled code that only a rehearsal makes it keep, and was there none with this build. */
 export function wantsRehearsal(variant: Variant): boolean {
-  if (!/\bChrome\//.test(navigator.userAgent)) return false;
+  if (!/Chrome\//.test(navigator.userAgent)) return false;
   try {
     return localStorage.getItem(MEMORY) !== occasion(variant);
   } catch {
