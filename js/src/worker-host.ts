@@ -2,7 +2,7 @@ import { compile } from "./compile.js";
 import { NeuromeshError, describe, toError } from "./errors.js";
 import type { Host, JobDone } from "./host.js";
 import { planFor } from "./plan.js";
-import { noteRehearsal, wantsRehearsal } from "./rehearsed.js";
+import { alone, noteRehearsal, wantsRehearsal } from "./rehearsed.js";
 import type { EngineInfo, Numerics } from "./types.js";
 import { urls } from "./wasm/urls.js";
 import type { WireInput } from "./wire.js";
@@ -10,8 +10,6 @@ import { transferables, type Alarm, type Call, type CancelJob, type Compiled, ty
 
 /** How long a cancelled run may go on before its Worker is ended: a plugin in a loop hears nothing. */
 const CANCEL_GRACE_MS = 10_000;
-/** How long after an answer the Worker may be asked to rehearse: a page is busy with a first answer. */
-const REHEARSAL_DELAY_MS = 1_000;
 
 interface Pending {
   resolve: (value: never) => void;
@@ -119,16 +117,14 @@ export class WorkerHost implements Host {
     if (this.#rehearsed) return;
     this.#rehearsed = true;
     const { variant } = this.#setup.plan;
-    setTimeout(() => {
-      if (this.#worker === undefined || !wantsRehearsal(variant)) return;
-      // A Worker that ended meanwhile leaves it to the next visit.
-      this.#call<undefined>("rehearse", []).then(
-        () => {
-          noteRehearsal(variant);
-        },
-        () => undefined,
-      );
-    }, REHEARSAL_DELAY_MS);
+    if (!wantsRehearsal(variant)) return;
+    // A Worker that ended meanwhile leaves it to the next visit.
+    alone(() => this.#call<undefined>("rehearse", [])).then(
+      (done) => {
+        if (done) noteRehearsal(variant);
+      },
+      () => undefined,
+    );
   }
 
   #call<T>(method: string, args: unknown[], jobId?: number): Promise<T> {

@@ -11,6 +11,10 @@ import { PluginRunner } from "./plugins.js";
 const MAX_QUEUE = 64;
 /** How long the engine works before the Worker listens again, in milliseconds. */
 const SLICE_MS = 8;
+/** How long after a job nothing else may take the engine's time, in milliseconds. */
+const QUIET_MS = 3_000;
+/** The pause between two stretches of what is not urgent, in milliseconds: the processor is mostly left to others. */
+const REST_MS = 24;
 
 interface Manifest {
   name: string;
@@ -48,6 +52,8 @@ export class Jobs {
   /** Loaded models, the longest unused first. */
   readonly #loaded = new Map<string, { manifest: Manifest; files: Files }>();
   #current: Job | undefined;
+  /** When the last job ended. */
+  #ended = 0;
 
   constructor(engine: WasmEngine, blobs: BlobStore, memory: number, memo: Memo) {
     this.#memo = memo;
@@ -85,10 +91,12 @@ export class Jobs {
     return digest;
   }
 
-  /** Lets waiting messages in, and resolves when no job runs or waits. */
+  /** Resolves after a rest, when there has been no job for a while. */
   async idle(): Promise<void> {
-    await breathe();
-    if (this.#current !== undefined) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+    for (let wait = REST_MS; wait > 0; wait = this.#ended + QUIET_MS - performance.now()) {
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      if (this.#current !== undefined) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+    }
   }
 
   cancel(id: number): void {
@@ -108,6 +116,7 @@ export class Jobs {
       }
     }
     this.#current = undefined;
+    this.#ended = performance.now();
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 

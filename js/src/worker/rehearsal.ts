@@ -8,7 +8,7 @@ const STRETCH_MS = 8;
 
 /**
  * Runs the engine's own small model again and again, so that the browser optimizes the engine's code and keeps it: the next visit
- * begins with that. Takes some seconds; before each stretch `idle` lets others go first.
+ * begins with that. Takes seconds; before each stretch `idle` lets others go first.
  */
 export async function rehearse(engine: { warmUp(): void }, idle: () => Promise<void>): Promise<void> {
   for (let done = 0; done < TIMES; ) {
