@@ -16,6 +16,7 @@ export { MeshDocument, type DocumentEvents } from "./document.js";
 export { NeuromeshError, type ErrorName } from "./errors.js";
 export { join } from "./join.js";
 export { Mesh } from "./mesh.js";
+export { AnswerStream } from "./stream.js";
 export type {
   Attempt,
   AudioSource,
@@ -33,6 +34,7 @@ export type {
   MeshEvents,
   ModelInfo,
   Numerics,
+  Part,
   PeerInfo,
   Receipt,
   Route,

@@ -38,8 +38,6 @@ pub struct Profile {
     pub slots: u32,
     /// Model runs that it has taken and not finished.
     pub queue: u32,
-    /// Whether it reads requests for fast numbers, which peers of before cannot.
-    pub reads_fast: bool,
     /// The models that it holds.
     pub models: Vec<Offer>,
 }
@@ -75,7 +73,6 @@ impl Default for Profile {
             serves: false,
             slots: 1,
             queue: 0,
-            reads_fast: false,
             models: Vec::new(),
         }
     }
@@ -109,10 +106,7 @@ impl Profile {
             ("queue".to_owned(), value(&self.queue)),
             ("models".to_owned(), value(&models)),
         ]);
-        // Absent where they say nothing.
-        if self.reads_fast {
-            entries.insert("fast".to_owned(), value(&true));
-        }
+        // Absent where there are none.
         if !times.is_empty() {
             entries.insert("times".to_owned(), value(&times));
         }
@@ -131,7 +125,6 @@ impl Profile {
             serves: parse(entries, "serves")?.unwrap_or(default.serves),
             slots: parse(entries, "slots")?.unwrap_or(default.slots),
             queue: parse(entries, "queue")?.unwrap_or(default.queue),
-            reads_fast: parse(entries, "fast")?.unwrap_or(default.reads_fast),
             models: parse(entries, "models")?.unwrap_or(default.models),
         };
         profile.check()?;

@@ -5,3 +5,4 @@ mod engine;
 mod models;
 mod peers;
 mod pipelines;
+mod streams;
