@@ -3,6 +3,7 @@
 // Needs beforehand: `wasm/mesh.js`, `wasm/engine.js` and their modules (wasm-bindgen --target web), and the plugins: the
 // component $NEUROMESH_PLUGIN_MAGIKA, or those of the models in $NEUROMESH_CACHE/models (~/.cache/neuromesh/models).
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -43,8 +44,15 @@ const named = engines.map((name, index) => `  "${name}": bindings${index},`);
 await writeFile(join(dist, "wasm/modules.js"), `${bindings.join("\n")}\n\nexport const modules = {\n${named.join("\n")}\n};\n`);
 // Literal URLs: that is how bundlers know what to ship.
 const urls = engines.map((name) => `  "${name}": new URL("./${name}_bg.wasm", import.meta.url),`);
+const builds = await Promise.all(
+  engines.map(async (name) => {
+    const bytes = await readFile(join(dist, "wasm", `${name}_bg.wasm`));
+    return `  "${name}": "${createHash("sha256").update(bytes).digest("hex").slice(0, 16)}",`;
+  }),
+);
+const tables = Object.entries({ urls, builds }).map(([name, lines]) => `export const ${name} = {\n${lines.join("\n")}\n};\n`);
 const gpu = hasGpu ? 'new URL("./gpu_bg.wasm", import.meta.url)' : "undefined";
-await writeFile(join(dist, "wasm/urls.js"), `export const urls = {\n${urls.join("\n")}\n};\n\nexport const gpu = ${gpu};\n`);
+await writeFile(join(dist, "wasm/urls.js"), `${tables.join("\n")}\nexport const gpu = ${gpu};\n`);
 await writeFile(join(dist, "wasm/gpu-module.js"), hasGpu ? 'import * as gpu from "./gpu.js";\n\nexport { gpu };\n' : "export const gpu = undefined;\n");
 
 // The digest in manifests is BLAKE3, which our own module computes.

@@ -2,6 +2,7 @@ import { compile } from "./compile.js";
 import { NeuromeshError, describe, toError } from "./errors.js";
 import type { Host, JobDone } from "./host.js";
 import { planFor } from "./plan.js";
+import { alone, noteRehearsal, wantsRehearsal } from "./rehearsed.js";
 import type { EngineInfo, Numerics, Part } from "./types.js";
 import { urls } from "./wasm/urls.js";
 import type { WireInput } from "./wire.js";
@@ -27,6 +28,7 @@ export class WorkerHost implements Host {
   #module: Promise<WebAssembly.Module> | undefined;
   #next = 1;
   #closed = false;
+  #rehearsed = false;
 
   constructor(storeName: string | undefined, memory: number, threads?: number, gpu = false) {
     this.memory = memory;
@@ -63,7 +65,14 @@ export class WorkerHost implements Host {
     onPart?: (part: Part) => void,
   ): Promise<JobDone> {
     const job = onPart === undefined ? { jobId } : { jobId, onPart };
-    return this.#call("execute", [jobId, digest, manifest, input, numerics, onPart !== undefined], job);
+    const done = this.#call<JobDone>("execute", [jobId, digest, manifest, input, numerics, onPart !== undefined], job);
+    done.then(
+      () => {
+        this.#rehearse();
+      },
+      () => undefined,
+    );
+    return done;
   }
 
   cancel(jobId: number): void {
@@ -112,6 +121,21 @@ export class WorkerHost implements Host {
     this.#closed = true;
     this.#alarm.close();
     this.#end(new NeuromeshError("Closed", "it is closed already"));
+  }
+
+  /** After the first answer, so that the next visit's comes sooner. */
+  #rehearse(): void {
+    if (this.#rehearsed) return;
+    this.#rehearsed = true;
+    const { variant } = this.#setup.plan;
+    if (!wantsRehearsal(variant)) return;
+    // A Worker that ended meanwhile leaves it to the next visit.
+    alone(() => this.#call<undefined>("rehearse", [])).then(
+      (done) => {
+        if (done) noteRehearsal(variant);
+      },
+      () => undefined,
+    );
   }
 
   #call<T>(method: string, args: unknown[], job: Pick<Pending, "jobId" | "onPart"> = {}): Promise<T> {

@@ -39,8 +39,7 @@ impl WasmEngine {
     /// that call [`help`](crate::help). The pool of an engine made before gets no further helpers.
     #[wasm_bindgen(constructor)]
     pub fn new(threads: Option<u32>) -> Self {
-        let [a, b, c, d, e, f, g, h, ..] = platform::random_seed();
-        let chooser = Chooser::new("", u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        let chooser = Chooser::new("", seed());
         Self {
             models: RefCell::default(),
             threads: pool::open(threads.unwrap_or(1) as usize),
@@ -52,6 +51,19 @@ impl WasmEngine {
     #[wasm_bindgen(js_name = canBeFast)]
     pub fn can_be_fast(&self) -> bool {
         cfg!(feature = "relaxed-simd")
+    }
+
+    /// Goes on with what [`WasmEngine::learned`] once gave; if it was learned on another `machine`, all is learned anew. What was
+    /// learned from then on is of this machine.
+    pub fn recall(&self, machine: &str, learned: Option<Vec<u8>>) {
+        let restored = learned.and_then(|bytes| Chooser::restore(machine, seed(), &bytes).ok());
+        self.chooser.replace(restored.unwrap_or_else(|| Chooser::new(machine, seed())));
+    }
+
+    /// How models run fastest, as far as that is known; nothing if there is nothing new.
+    pub fn learned(&self) -> Option<Vec<u8>> {
+        let mut chooser = self.chooser.borrow_mut();
+        chooser.is_changed().then(|| chooser.snapshot())
     }
 
     /// Runs a small model twice. A browser compiles well what it has seen at work: done while the weights of the first model are
@@ -218,4 +230,9 @@ impl WasmDigest {
     pub fn finish(&self) -> String {
         self.0.borrow().finish().to_string()
     }
+}
+
+fn seed() -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = platform::random_seed();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }

@@ -5,6 +5,8 @@ import type { WireInput, WireOutput, WireTensor } from "../wire.js";
 export class WasmEngine {
   constructor(threads?: number);
   canBeFast(): boolean;
+  recall(machine: string, learned?: Uint8Array): void;
+  learned(): Uint8Array | undefined;
   warmUp(): void;
   load(manifest: string, files: { role: string; data: Uint8Array | WasmFile }[], memory: number): string;
   unload(digest: string): boolean;

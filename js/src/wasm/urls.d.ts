@@ -7,3 +7,6 @@ export type Variant = "engine" | "engine-threads" | "engine-fast";
 export const gpu: URL | undefined;
 
 export const urls: { engine: URL } & Partial<Record<Variant, URL>>;
+
+/** What tells one build from another. */
+export const builds: { engine: string } & Partial<Record<Variant, string>>;

@@ -4,6 +4,7 @@ import type { WasmChoice, WasmEngine, WasmFile } from "../wasm/engine.js";
 import type { WireBytes, WireInput, WireTensor } from "../wire.js";
 import { readVerified, type BlobStore } from "./blobs.js";
 import type { Gpu, GpuDone, GpuFile } from "./gpu.js";
+import type { Memo } from "./memo.js";
 import { named } from "./messages.js";
 import { PluginRunner } from "./plugins.js";
 
@@ -13,6 +14,10 @@ const MAX_QUEUE = 64;
 const MAX_GRAPH_RUNS = 4;
 /** How long the engine works before the Worker listens again, in milliseconds. */
 const SLICE_MS = 8;
+/** How long after a job nothing else may take the engine's time, in milliseconds. */
+const QUIET_MS = 3_000;
+/** The pause between two stretches of what is not urgent, in milliseconds: the processor is mostly left to others. */
+const REST_MS = 24;
 
 interface Manifest {
   name: string;
@@ -45,13 +50,18 @@ export class Jobs {
   readonly #blobs: BlobStore;
   readonly #memory: number;
   readonly #gpu: Gpu;
+  readonly #memo: Memo;
   readonly #plugins: PluginRunner;
   readonly #queue: Job[] = [];
+  readonly #whenIdle: (() => void)[] = [];
   /** Loaded models, the longest unused first. */
   readonly #loaded = new Map<string, { manifest: Manifest; files: Files }>();
   #current: Job | undefined;
+  /** When the last job ended. */
+  #ended = 0;
 
-  constructor(engine: WasmEngine, blobs: BlobStore, memory: number, gpu: Gpu) {
+  constructor(engine: WasmEngine, blobs: BlobStore, memory: number, gpu: Gpu, memo: Memo) {
+    this.#memo = memo;
     this.#engine = engine;
     this.#blobs = blobs;
     this.#memory = memory;
@@ -94,6 +104,14 @@ export class Jobs {
     return digest;
   }
 
+  /** Resolves after a rest, when there has been no job for a while. */
+  async idle(): Promise<void> {
+    for (let wait = REST_MS; wait > 0; wait = this.#ended + QUIET_MS - performance.now()) {
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      if (this.#current !== undefined) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+    }
+  }
+
   cancel(id: number): void {
     if (this.#current?.id === id) {
       this.#current.cancelled = true;
@@ -108,11 +126,14 @@ export class Jobs {
       this.#current = job;
       try {
         job.resolve(await this.#run(job));
+        this.#memo.save();
       } catch (error) {
         job.reject(error);
       }
     }
     this.#current = undefined;
+    this.#ended = performance.now();
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
   async #run(job: Job): Promise<JobDone> {

@@ -1,13 +1,17 @@
 // The Worker: everything that takes long or touches files. The page's thread talks to it by `messages.ts`.
 import type { EngineInfo, Numerics, Part } from "../types.js";
+import type { WasmEngine } from "../wasm/engine.js";
 import type { WireInput } from "../wire.js";
 import { BlobWriters, openBlobs, type BlobStore } from "./blobs.js";
 import { startEngine } from "./engine.js";
 import { Gpu } from "./gpu.js";
 import { Jobs } from "./jobs.js";
+import { Memo, kept } from "./memo.js";
 import { failure, named, transferables, type Call, type FromWorker, type Setup, type ToWorker } from "./messages.js";
+import { rehearse } from "./rehearsal.js";
 
 interface Parts {
+  engine: WasmEngine;
   blobs: BlobStore;
   writers: BlobWriters;
   jobs: Jobs;
@@ -23,13 +27,15 @@ const compiled = new Promise<WebAssembly.Module>((resolve, reject) => {
 });
 
 async function setUp({ storeName, memory, gpu: isWanted, plan, alarm }: Setup): Promise<Parts> {
-  const [{ engine, info }, blobs] = await Promise.all([startEngine(plan, compiled, alarm), openBlobs(storeName)]);
+  const [{ engine, info }, blobs, choices] = await Promise.all([startEngine(plan, compiled, alarm), openBlobs(storeName), kept(storeName)]);
   const writers = new BlobWriters(blobs, () => engine.digestWriter());
   const gpu = new Gpu(isWanted, memory);
-  return { blobs, writers, jobs: new Jobs(engine, blobs, memory, gpu), info: async () => ({ ...(await info), gpu: await gpu.info() }) };
+  const memo = new Memo(engine, choices, `${plan.variant} ${plan.threads} ${navigator.userAgent}`);
+  const jobs = new Jobs(engine, blobs, memory, gpu, memo);
+  return { engine, blobs, writers, jobs, info: async () => ({ ...(await info), gpu: await gpu.info() }) };
 }
 
-async function perform({ blobs, writers, jobs, info }: Parts, { id, method, args }: Call): Promise<unknown> {
+async function perform({ engine, blobs, writers, jobs, info }: Parts, { id, method, args }: Call): Promise<unknown> {
   switch (method) {
     case "execute": {
       const [job, digest, manifest, input, numerics, inParts] = args as [number, string, string, WireInput, Numerics?, boolean?];
@@ -42,6 +48,8 @@ async function perform({ blobs, writers, jobs, info }: Parts, { id, method, args
       return jobs.open(...(args as [string | Uint8Array]));
     case "engine":
       return info();
+    case "rehearse":
+      return rehearse(engine, () => jobs.idle());
     case "blobSize":
       return blobs.size(...(args as [string]));
     case "blobRead":

@@ -3,6 +3,8 @@
 // JavaScript can read.
 
 const OURS = "/neuromesh/wasm/";
+/** Bytes that a model and its runs may take. */
+const MEMORY = 2 ** 32;
 
 /** A Worker for each further thread: an instance of the same module over the same memory. */
 function helpers(count, bindings, work) {
@@ -29,8 +31,13 @@ async function ours({ variant = "engine", threads = 1, numerics = "exact", modul
   if (numerics === "fast" && !engine.canBeFast?.()) throw new Error("this build has no fast path");
   if (threads > 1) await helpers(threads - 1, script, { module: compiled, memory: bindings.sharedMemory() });
   return {
-    /** Where a file's pieces can go at once, if this build has it. */
-    file: engine.file && ((size) => engine.file(size)),
+    /** Where a model's pieces can go at once. */
+    file: (size) => engine.graph(size, MEMORY),
+    /** What makes the browser keep the code that it has optimized. */
+    async rehearse() {
+      const { rehearse } = await import("/neuromesh/worker/rehearsal.js");
+      await rehearse(engine, async () => undefined);
+    },
     open(data, { size = data.length }) {
       const manifest = {
         format: 1,
@@ -40,7 +47,7 @@ async function ours({ variant = "engine", threads = 1, numerics = "exact", modul
         memory: 0,
         license: "",
       };
-      const model = engine.load(JSON.stringify(manifest), [{ role: "graph", data }], 2 ** 32);
+      const model = engine.load(JSON.stringify(manifest), [{ role: "graph", data }], MEMORY);
       return {
         prepare: (inputs) => inputs,
         run: (inputs) => engine.runTensors(model, inputs, threads, numerics),
@@ -51,12 +58,13 @@ async function ours({ variant = "engine", threads = 1, numerics = "exact", modul
   };
 }
 
+const ORT = "/ort/ort.wasm.min.mjs";
 const ARRAYS = { f32: Float32Array, i64: BigInt64Array, i32: Int32Array, f16: Uint16Array, u8: Uint8Array, i8: Int8Array, bool: Uint8Array };
 const ORT_TYPES = { f32: "float32", i64: "int64", i32: "int32", f16: "float16", u8: "uint8", i8: "int8", bool: "bool" };
 const OWN_TYPES = Object.fromEntries(Object.entries(ORT_TYPES).map(([own, theirs]) => [theirs, own]));
 
 async function ort({ threads = 1 }) {
-  const ort = await import("/ort/ort.wasm.min.mjs");
+  const ort = await import(ORT);
   ort.env.wasm.numThreads = threads;
   ort.env.wasm.wasmPaths = "/ort/";
   const tensor = ({ dtype, shape, data }) => new ort.Tensor(ORT_TYPES[dtype], new ARRAYS[dtype](data.slice().buffer), shape);
@@ -106,3 +114,6 @@ const peer = (engine) => async () => {
 };
 
 export const ENGINES = { ours, ort, rten: peer("rten"), tract: peer("tract") };
+
+/** Sends for the script of an engine (of one thread) that will be asked for. */
+export const fetchScript = (engine) => void import(engine === "ours" ? `${OURS}engine.js` : ORT);

@@ -4,8 +4,25 @@ import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { barePage } from "../harness/bare-page.mjs";
-import { launch, openPage } from "../harness/browser.mjs";
+import { launch, openPage, until } from "../harness/browser.mjs";
 import { TestNode, models } from "../harness/node.mjs";
+
+/** ONNX: y = MatMulInteger(x, w), with bytes on the left and these weights. */
+function productOfBytes(w, rows, inner, columns) {
+  const varint = (n) => (n < 128 ? [n] : [(n & 127) | 128, ...varint(n >> 7)]);
+  const number = (field, value) => [...varint(field << 3), ...varint(value)];
+  const bytes = (field, value) => [...varint((field << 3) | 2), ...varint(value.length), ...value];
+  const text = (field, value) => bytes(field, new TextEncoder().encode(value));
+  const [UINT8, INT8, INT32] = [2, 3, 6];
+  const info = (name, type, sizes) => {
+    const shape = sizes.flatMap((size) => bytes(1, number(1, size)));
+    return [...text(1, name), ...bytes(2, bytes(1, [...number(1, type), ...bytes(2, shape)]))];
+  };
+  const weights = [...number(1, inner), ...number(1, columns), ...number(2, INT8), ...text(8, "w"), ...bytes(9, new Uint8Array(w.buffer))];
+  const node = [...text(1, "x"), ...text(1, "w"), ...text(2, "y"), ...text(4, "MatMulInteger")];
+  const graph = [...bytes(1, node), ...text(2, "product"), ...bytes(5, weights), ...bytes(11, info("x", UINT8, [rows, inner])), ...bytes(12, info("y", INT32, [rows, columns]))];
+  return Uint8Array.from([...number(1, 8), ...bytes(7, graph), ...bytes(8, number(2, 17))]);
+}
 
 describe("the engine alone", { timeout: 120_000 }, () => {
   let folder, node, browser, page;
@@ -66,6 +83,46 @@ describe("the engine alone", { timeout: 120_000 }, () => {
       return answers.map(({ target_label }) => [...target_label.data]);
     });
     assert.ok(exact.every((x, i) => Math.abs(x - fast[i]) < 1e-4));
+  });
+
+  test("products of bytes have the same bits in each build", async () => {
+    const [rows, inner, columns] = [5, 37, 19];
+    // Everything that bytes can be, the ends most of all: what saturates or has another sign shows.
+    const x = Uint8Array.from({ length: rows * inner }, (_, i) => (i % 3 === 0 ? 255 : (i * 73) % 256));
+    const w = Int8Array.from({ length: inner * columns }, (_, i) => (i % 4 === 0 ? -128 : (i * 91) % 256));
+    const expected = Array.from({ length: rows * columns }, (_, at) => {
+      const [row, column] = [Math.floor(at / columns), at % columns];
+      return Array.from({ length: inner }, (_, k) => x[row * inner + k] * w[k * columns + column]).reduce((sum, product) => sum + product, 0);
+    });
+    const answers = await page.evaluate(
+      async ([model, x, shape]) => {
+        const answers = [];
+        for (const threads of [1, 2]) {
+          const loaded = await window.engine.load(new Uint8Array(model), { threads });
+          const { y } = await loaded.run({ x: { shape, data: new Uint8Array(x) } });
+          answers.push([...y.data]);
+          loaded.close();
+        }
+        return answers;
+      },
+      [[...productOfBytes(w, rows, inner, columns)], [...x], [rows, inner]],
+    );
+    for (const answer of answers) assert.deepEqual(answer, expected);
+  });
+
+  test("after its first answer a tab rehearses, once", async () => {
+    const context = await browser.newContext();
+    const memory = (page) => page.evaluate(() => localStorage.getItem("neuromesh.rehearsed"));
+    const first = await openPage(context, node.url);
+    await first.evaluate(async () => {
+      const { shape, data } = { shape: [1, 2048], data: new Int32Array(2048) };
+      window.model = await window.engine.load("/magika.onnx", { threads: 1 });
+      await window.model.run({ bytes: { shape, data } });
+    });
+    await until(() => memory(first), "the rehearsal");
+    assert.match(await memory(first), /^engine [0-9a-f]{16} Mozilla/);
+    assert.deepEqual(first.complaints, []);
+    await context.close();
   });
 
   test("what goes wrong has a name", async () => {

@@ -101,4 +101,27 @@ describe("threads in the tab", { timeout: 240_000 }, () => {
     assert.equal(info.threads, Math.min(processors, 8), info.reason);
     assert.equal(hex, one.hex);
   });
+
+  test("what was found to be fastest is kept for the next visit", { skip: !threaded }, async () => {
+    const here = await openPage(await browser.newContext(), node.url);
+    const kept = await here.evaluate(async (sentence) => {
+      const mesh = await window.neuromesh.join({ threads: 2 });
+      const choices = async () => {
+        const store = await (await navigator.storage.getDirectory()).getDirectoryHandle("neuromesh");
+        return (await (await store.getFileHandle("choices")).getFile()).text();
+      };
+      try {
+        // Each candidate is tried a few times before one is chosen.
+        for (let run = 0; run < 40; run++) {
+          await mesh.run("all-minilm-l6-v2", sentence, { tier: "device", deadline: 120_000 });
+          const text = await choices();
+          if (text !== "") return JSON.parse(text);
+        }
+      } finally {
+        await mesh.close();
+      }
+    }, SENTENCE);
+    assert.match(kept.machine, /^engine-(threads|fast) 2 Mozilla/);
+    assert.deepEqual(kept.entries[0].arms.map(({ threads }) => threads).sort(), [1, 2]);
+  });
 });

@@ -27,7 +27,7 @@ mod single;
 use super::threads::Threads;
 use machine::{detected, runs_here};
 
-pub(crate) use machine::dispatch;
+pub(crate) use machine::{LOOKS, dispatch};
 
 /// Where and how the kernels run.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@
 //! ([`Threads::new`] finds out by trying) there are none, or they come in from outside by [`Threads::staffed_by_caller`].
 #![allow(unsafe_code)]
 
+use super::cpu::LOOKS;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -140,8 +141,6 @@ impl Drop for Pool {
 
 /// The gate's bit that lets workers in; the bits below count those inside.
 const OPEN: usize = 1 << (usize::BITS - 1);
-/// How often a thread looks again before it sleeps: some tens of microseconds.
-const SPINS: usize = 4000;
 
 #[derive(Default)]
 struct Shared {
@@ -267,7 +266,7 @@ impl Shared {
 
 /// Looks for a short while whether something has happened.
 fn spin(happened: impl Fn() -> bool) -> bool {
-    (0..SPINS).any(|_| {
+    (0..LOOKS).any(|_| {
         std::hint::spin_loop();
         happened()
     })

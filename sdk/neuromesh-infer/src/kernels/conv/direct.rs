@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Numbers of the copy, if one row does not take more: half of a second cache.
 const BAND: usize = 128 * 1024;
+/// Multiplications that are worth a thread's while.
+const WORTH: usize = 64 * 1024;
 /// The numbers of the largest tile.
 const LARGEST: usize = 12 * 32;
 
@@ -43,12 +45,14 @@ impl Layout {
         let pitch = out[1] + below(1);
         let line = channels.saturating_mul(phases[0]).saturating_mul(phases[1]).saturating_mul(pitch).max(1);
         let fit = (BAND / line).saturating_sub(below(0)).max(1);
-        let share = out[0].div_ceil(cpu.threads.count()).max(1);
+        let work = (conv.outputs / conv.groups * conv.taps()).saturating_mul(out[0]).saturating_mul(out[1]);
+        let threads = (work / WORTH).clamp(1, cpu.threads.count());
+        let share = out[0].div_ceil(threads).max(1);
         let bands = out[0].div_ceil(fit.min(share)).max(1);
         let rows = out[0].div_ceil(bands);
         let lines = rows + below(0);
         let len = line.saturating_mul(lines).saturating_add(2 * panel_width(cpu));
-        Layout { channels, phases, lines, pitch, rows, bands, slots: bands.min(cpu.threads.count()), len }
+        Layout { channels, phases, lines, pitch, rows, bands, slots: bands.min(threads), len }
     }
 
     /// Where the numbers of a tap begin, one after another.

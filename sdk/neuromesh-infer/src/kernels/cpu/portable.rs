@@ -4,6 +4,9 @@ use super::Isa;
 
 pub(crate) use super::single::dispatch;
 
+/// How often a thread looks again before it sleeps, with the processor's hint to wait each time: some tens of microseconds.
+pub(crate) const LOOKS: usize = 4_000;
+
 pub(super) fn detected() -> &'static [Isa] {
     &[Isa::Portable]
 }

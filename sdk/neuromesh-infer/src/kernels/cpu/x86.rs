@@ -2,6 +2,9 @@
 
 use super::Isa;
 
+/// How often a thread looks again before it sleeps, with the processor's hint to wait each time: some tens of microseconds.
+pub(crate) const LOOKS: usize = 4_000;
+
 pub(super) fn detected() -> &'static [Isa] {
     if runs_here(Isa::Avx512) {
         &[Isa::Portable, Isa::Sse2, Isa::Avx2, Isa::Avx512]

@@ -1,9 +1,11 @@
-//! WebAssembly's 128-bit vectors, always compiled in; with the feature `relaxed-simd`, also the fused multiply-add of relaxed
-//! SIMD, which an engine without it refuses when it compiles the module.
+//! WebAssembly's 128-bit vectors, always compiled in; with the feature `relaxed-simd`, also two instructions of relaxed SIMD, which
+//! an engine without it refuses when it compiles the module: the fused multiply-add, for fast numbers, and the product of bytes,
+//! for exact ones too where it is found to be exact.
 
 use super::{Dot, IntKernel, Kernel, Tile, Vector};
 use crate::kernels::cpu::Isa;
 use core::arch::wasm32::*;
+use std::sync::LazyLock;
 
 /// Whether the build may use relaxed SIMD.
 const RELAXED: bool = cfg!(feature = "relaxed-simd");
@@ -39,7 +41,42 @@ fn fused(sum: v128, a: v128, b: v128) -> v128 {
 }
 
 pub fn run_int<K: IntKernel>(_: Isa, kernel: K) -> K::Output {
-    kernel.run::<Ints>()
+    if RELAXED && *QUADS { relaxed_int(kernel) } else { kernel.run::<Ints>() }
+}
+
+/// Whether the relaxed product of bytes is that of signed with unsigned ones. The proposal gives engines the choice of how they
+/// read a top bit that is set, and whether pairs saturate, but one choice for all instructions of an environment; each choice
+/// gives another number here.
+static QUADS: LazyLock<bool> = LazyLock::new(|| {
+    let (signed, unsigned) = (std::hint::black_box(i8x16_splat(-128)), std::hint::black_box(u8x16_splat(255)));
+    i32x4_extract_lane::<0>(products(i32x4_splat(1), unsigned, signed)) == 1 - 4 * 128 * 255
+});
+
+#[cfg_attr(feature = "relaxed-simd", target_feature(enable = "relaxed-simd"))]
+fn relaxed_int<K: IntKernel>(kernel: K) -> K::Output {
+    kernel.run::<Quads>()
+}
+
+/// As [`Dot::apart`].
+#[cfg_attr(feature = "relaxed-simd", target_feature(enable = "relaxed-simd"))]
+#[inline(never)]
+fn relaxed_int_apart<K: IntKernel<Output = ()>>(kernel: K) {
+    kernel.run::<Quads>();
+}
+
+/// Adds to each sum the products of four unsigned with four signed bytes, where [`QUADS`].
+#[cfg(feature = "relaxed-simd")]
+#[target_feature(enable = "relaxed-simd")]
+#[inline]
+fn products(sums: v128, unsigned: v128, signed: v128) -> v128 {
+    i32x4_relaxed_dot_i8x16_i7x16_add(signed, unsigned, sums)
+}
+
+/// Never called: a build without the instruction has no [`QUADS`].
+#[cfg(not(feature = "relaxed-simd"))]
+#[inline(always)]
+fn products(sums: v128, _: v128, _: v128) -> v128 {
+    sums
 }
 
 #[derive(Clone, Copy)]
@@ -138,5 +175,44 @@ impl Dot for Ints {
     #[inline(never)]
     fn apart<K: IntKernel<Output = ()>>(kernel: K) {
         kernel.run::<Self>();
+    }
+}
+
+/// Sums of four products of bytes at once.
+#[derive(Clone, Copy)]
+struct Quads(v128);
+
+impl Dot for Quads {
+    const LANES: usize = 4;
+    const GROUP: usize = 4;
+    const TILE: Tile = Tile { rows: 4, registers: 2 };
+    type Weights = v128;
+    type Values = v128;
+
+    #[inline(always)]
+    fn zero() -> Self {
+        Quads(i32x4_splat(0))
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut i32) {
+        // SAFETY: the caller's promise.
+        unsafe { v128_store(to.cast(), self.0) }
+    }
+    #[inline(always)]
+    unsafe fn weights(from: *const i8) -> Self::Weights {
+        // SAFETY: the caller's promise.
+        unsafe { v128_load(from.cast()) }
+    }
+    #[inline(always)]
+    fn values(unit: i32) -> Self::Values {
+        i32x4_splat(unit)
+    }
+    #[inline(always)]
+    fn dot(self, values: Self::Values, weights: Self::Weights) -> Self {
+        Quads(products(self.0, values, weights))
+    }
+    #[inline(always)]
+    fn apart<K: IntKernel<Output = ()>>(kernel: K) {
+        relaxed_int_apart(kernel);
     }
 }
