@@ -22,6 +22,7 @@ use crate::{
     error::{Error, ErrorKind},
     platform,
     storage::{BlobStore, DocStore},
+    streams::{Control, Haul},
     swarm::{self, MAX_GOSSIP_BYTES, SwarmConfig},
 };
 
@@ -122,11 +123,17 @@ impl Mesh {
             agent: config.agent.clone(),
             seed,
         };
-        let register = |control: &mut libp2p_stream::Control| {
-            let mut accept = |protocol| {
-                control.accept(protocol).map_err(|_| Error::new(ErrorKind::Network, "a protocol was registered twice"))
+        let register = |control: &mut Control| {
+            let mut accept = |protocol, haul| {
+                let taken = || Error::new(ErrorKind::Network, "a protocol was registered twice");
+                control.accept(protocol, haul).ok_or_else(taken)
             };
-            Ok([accept(driver::PRESENCE)?, accept(driver::INFER)?, accept(blobs::PROTOCOL)?, accept(docs::PROTOCOL)?])
+            Ok([
+                accept(driver::PRESENCE, Haul::Standing)?,
+                accept(driver::INFER, Haul::Exchange)?,
+                accept(blobs::PROTOCOL, Haul::Exchange)?,
+                accept(docs::PROTOCOL, Haul::Standing)?,
+            ])
         };
         let (bound, swarm, control, streams) = swarm::bind(swarm_config, notices, register).await?;
         let [presence, infer, blob_streams, sync_streams] = streams;

@@ -37,7 +37,11 @@ mod frames;
 #[cfg(feature = "mesh")]
 mod handle;
 pub mod platform;
+#[cfg(feature = "mesh")]
+mod rtc;
 pub mod storage;
+#[cfg(feature = "mesh")]
+mod streams;
 #[cfg(feature = "mesh")]
 mod swarm;
 #[cfg(feature = "mesh")]

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     error::{Error, ErrorKind},
-    platform, transport,
+    platform, streams, transport,
 };
 
 /// How often a connection's round trip is measured.
@@ -71,7 +71,7 @@ struct Behaviour {
     identify: identify::Behaviour,
     gossipsub: gossipsub::Behaviour,
     relay: Toggle<relay::Behaviour>,
-    streams: libp2p_stream::Behaviour,
+    streams: streams::Behaviour,
 }
 
 /// A swarm that listens and does nothing else yet.
@@ -92,13 +92,13 @@ impl Bound {
 pub(crate) async fn bind<T>(
     config: SwarmConfig,
     notices: mpsc::Sender<Notice>,
-    register: impl FnOnce(&mut libp2p_stream::Control) -> Result<T, Error>,
-) -> Result<(Bound, mpsc::Sender<Command>, libp2p_stream::Control, T), Error> {
+    register: impl FnOnce(&mut streams::Control) -> Result<T, Error>,
+) -> Result<(Bound, mpsc::Sender<Command>, streams::Control, T), Error> {
     let network = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Network, error.to_string());
     let transport = transport::build(&config.key).map_err(|error| network(&error))?;
     let local = config.key.public().to_peer_id();
     let behaviour = Behaviour::new(&config, local)?;
-    let mut control = behaviour.streams.new_control();
+    let mut control = behaviour.streams.control();
     let registered = register(&mut control)?;
     let swarm_config = transport::swarm_config().with_idle_connection_timeout(IDLE_TIMEOUT);
     let mut swarm = Swarm::new(transport, behaviour, local, swarm_config);
@@ -164,6 +164,8 @@ impl Behaviour {
             .with_max_pending_incoming(Some(MAX_PENDING_INCOMING))
             .with_max_established(Some(MAX_ESTABLISHED))
             .with_max_established_per_peer(Some(MAX_PER_PEER));
+        let local_id =
+            core_id(&local).ok_or_else(|| Error::new(ErrorKind::InvalidInput, "an Ed25519 identity is needed"))?;
         let gossip = gossipsub::ConfigBuilder::default()
             .max_transmit_size(MAX_GOSSIP_BYTES)
             .validation_mode(gossipsub::ValidationMode::Strict)
@@ -179,7 +181,7 @@ impl Behaviour {
             gossipsub: gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Signed(config.key.clone()), gossip)
                 .map_err(|error| Error::new(ErrorKind::Network, error))?,
             relay: Toggle::from(config.relay_server.then(|| relay::Behaviour::new(local, relay_config()))),
-            streams: libp2p_stream::Behaviour::new(),
+            streams: streams::Behaviour::new(local_id),
         })
     }
 }

@@ -1,0 +1,18 @@
+//! libp2p's WebRTC over whatever the platform has: `RTCPeerConnection` in a browser, an own implementation on a server.
+//!
+//! ```text
+//!   Substream, Muxer ◀──▶ Hub ◀──▶ the platform's task ◀──▶ peer connection, data channels
+//!                          └─ core::webrtc::channel, one machine per stream
+//!   signalling stream ◀──▶ negotiate ◀──▶ transport::connect (orders, events)
+//!                          └─ core::webrtc::signal::Negotiation
+//! ```
+//!
+//! A platform gives [`Backend`], what its task does with data channels, and `transport::connect`, which starts such a task.
+
+mod hub;
+mod muxer;
+mod peer;
+
+pub(crate) use hub::{Backend, ChannelId, Hub};
+pub(crate) use muxer::Muxer;
+pub(crate) use peer::{IceServer, Order, Orders, RtcConfig};
