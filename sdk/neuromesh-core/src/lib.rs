@@ -24,6 +24,7 @@ pub mod model;
 pub mod payload;
 pub mod presence;
 pub mod receipt;
+pub mod relays;
 pub mod request;
 pub mod router;
 pub mod sim;

@@ -191,8 +191,9 @@ impl Mesh {
         if peer == self.me {
             return;
         }
-        self.links.insert(peer, path);
-        self.presence.handle(now, presence::Input::Connected(peer));
+        if self.links.insert(peer, path).is_none() {
+            self.presence.handle(now, presence::Input::Connected(peer));
+        }
         self.refresh_peer(peer);
     }
 

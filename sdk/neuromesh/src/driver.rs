@@ -8,8 +8,8 @@ use futures::channel::oneshot;
 use neuromesh_core::{
     Answer, Digest, ExchangeId, Mesh as Machine, Numerics, PeerId, Request, RequestId, TaskId, Tier, Timestamp,
     mesh::{
-        self, ErrorKind as RunKind, ExchangeError, Input, LocalModel, ModelInfo, Output, Path, PeerInfo, RunError,
-        TaskError, TaskOutput,
+        self, ErrorKind as RunKind, ExchangeError, Input, LocalModel, ModelInfo, Output, PeerInfo, RunError, TaskError,
+        TaskOutput,
     },
 };
 use serde::Serialize;
@@ -268,9 +268,14 @@ impl Driver {
 
     async fn on_notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Connected(peer) => {
+            Notice::Connected(peer, path) => {
                 self.docs.notify(docs::Event::Connected(peer)).await;
-                self.input(Input::Connected { peer, path: Path::Direct });
+                self.input(Input::Connected { peer, path });
+            }
+            Notice::Path(peer, path) => self.input(Input::Connected { peer, path }),
+            Notice::Addresses(addresses) => {
+                let addresses = addresses.iter().map(ToString::to_string).collect();
+                self.input(Input::Listening { addresses, http: None });
             }
             Notice::Disconnected(peer) => {
                 self.links.forget(&peer);

@@ -21,6 +21,7 @@ use crate::{
     engine::Engine,
     error::{Error, ErrorKind},
     platform,
+    rtc::{IceServer, RtcConfig},
     storage::{BlobStore, DocStore},
     streams::{Control, Haul},
     swarm::{self, MAX_GOSSIP_BYTES, SwarmConfig},
@@ -50,6 +51,10 @@ pub struct Config {
     pub external: Vec<Multiaddr>,
     /// Whether to be a circuit relay (v2) for peers that cannot be reached.
     pub relay_server: bool,
+    /// At how many relays to keep a slot, under which peers that cannot dial this one reach it.
+    pub relay_slots: usize,
+    /// STUN and TURN servers for WebRTC; without them only the machines' own addresses are tried.
+    pub ice_servers: Vec<IceServer>,
     /// Name and version of the program.
     pub agent: String,
     /// Models that run at once for other peers and this one.
@@ -67,6 +72,8 @@ impl Config {
             dial: Vec::new(),
             external: Vec::new(),
             relay_server: false,
+            relay_slots: if matches!(tier, Tier::Device) { 2 } else { 0 },
+            ice_servers: Vec::new(),
             agent: format!("neuromesh/{}", env!("CARGO_PKG_VERSION")),
             concurrency: 1,
         }
@@ -120,6 +127,8 @@ impl Mesh {
             dial: config.dial.clone(),
             external: config.external.clone(),
             relay_server: config.relay_server,
+            relay_slots: config.relay_slots,
+            rtc: RtcConfig { ice_servers: config.ice_servers.clone() },
             agent: config.agent.clone(),
             seed,
         };

@@ -63,3 +63,5 @@ pub use neuromesh_core::{
     mesh::{ModelInfo, PeerInfo},
 };
 pub use neuromesh_infer as infer;
+#[cfg(feature = "mesh")]
+pub use rtc::IceServer;

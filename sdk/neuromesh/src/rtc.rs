@@ -9,10 +9,18 @@
 //!
 //! A platform gives [`Backend`], what its task does with data channels, and `transport::connect`, which starts such a task.
 
+mod address;
 mod hub;
 mod muxer;
+mod negotiate;
 mod peer;
+mod signalling;
+mod transport;
 
+pub(crate) use address::{is_circuit, is_webrtc};
 pub(crate) use hub::{Backend, ChannelId, Hub};
 pub(crate) use muxer::Muxer;
-pub(crate) use peer::{IceServer, Order, Orders, RtcConfig};
+pub use peer::IceServer;
+pub(crate) use peer::{Order, Orders, RtcConfig};
+pub(crate) use signalling::Behaviour;
+pub(crate) use transport::{Transport, new};

@@ -16,19 +16,16 @@ use futures::{FutureExt, StreamExt, channel::mpsc, task::AtomicWaker};
 use libp2p::{
     Multiaddr, PeerId as Libp2pId,
     core::{ConnectedPoint, Endpoint, transport::PortUse},
-    multiaddr::Protocol,
     swarm::{
         CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler,
         THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, behaviour::ConnectionEstablished,
     },
 };
-use neuromesh_core::{
-    PeerId, Timestamp,
-    webrtc::paths::{Path, Paths},
-};
+use neuromesh_core::{PeerId, Timestamp, mesh::Path, webrtc::paths::Paths};
 
 use crate::{
     platform::{self, BoxFuture},
+    rtc::is_webrtc,
     swarm::{core_id, libp2p_id},
 };
 
@@ -51,6 +48,10 @@ pub(crate) enum Haul {
 /// Requests for streams that wait for the swarm.
 const REQUESTS: usize = 256;
 
+/// How a peer is reached has changed; none when it is not connected any more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PathChanged(pub PeerId, pub Option<Path>);
+
 /// Part of the swarm's behaviour.
 pub(crate) struct Behaviour {
     paths: Paths<ConnectionId>,
@@ -61,7 +62,7 @@ pub(crate) struct Behaviour {
     exchanges: BTreeMap<ConnectionId, Exchanges>,
     ended: Arc<AtomicWaker>,
     timer: Option<(Timestamp, BoxFuture<'static, ()>)>,
-    out: VecDeque<ToSwarm<(), THandlerInEvent<Self>>>,
+    out: VecDeque<ToSwarm<PathChanged, THandlerInEvent<Self>>>,
 }
 
 /// Counts the exchanges on a connection.
@@ -108,9 +109,13 @@ impl Behaviour {
         Control::new(self.acceptors.clone(), self.sender.clone())
     }
 
-    /// How the peer is reached at best.
-    pub(crate) fn path(&self, peer: &PeerId) -> Option<Path> {
-        self.paths.path(peer)
+    fn update(&mut self, peer: PeerId, update: impl FnOnce(&mut Paths<ConnectionId>)) {
+        let before = self.paths.path(&peer);
+        update(&mut self.paths);
+        let after = self.paths.path(&peer);
+        if before != after {
+            self.out.push_back(ToSwarm::GenerateEvent(PathChanged(peer, after)));
+        }
     }
 
     fn handler(&mut self, peer: Libp2pId, id: ConnectionId) -> Handler {
@@ -130,7 +135,7 @@ impl Behaviour {
         }
     }
 
-    fn poll_paths(&mut self, cx: &mut Context<'_>) -> Option<ToSwarm<(), THandlerInEvent<Self>>> {
+    fn poll_paths(&mut self, cx: &mut Context<'_>) -> Option<ToSwarm<PathChanged, THandlerInEvent<Self>>> {
         self.ended.register(cx.waker());
         let now = platform::now();
         let exchanges = &self.exchanges;
@@ -160,13 +165,12 @@ impl Behaviour {
 /// A WebRTC connection is direct, although it was dialled by the address of a circuit.
 fn path(endpoint: &ConnectedPoint) -> Path {
     let address = endpoint.get_remote_address();
-    let direct = address.iter().any(|part| matches!(part, Protocol::WebRTC));
-    if endpoint.is_relayed() && !direct { Path::Relayed } else { Path::Direct }
+    if endpoint.is_relayed() && !is_webrtc(address) { Path::Relayed } else { Path::Direct }
 }
 
 impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = Handler;
-    type ToSwarm = ();
+    type ToSwarm = PathChanged;
 
     fn handle_established_inbound_connection(
         &mut self,
@@ -194,13 +198,14 @@ impl NetworkBehaviour for Behaviour {
             FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, endpoint, .. }) => {
                 if let Some(peer) = core_id(&peer_id) {
                     let now = platform::now();
-                    self.paths.opened(peer, connection_id, path(endpoint), endpoint.is_dialer(), now);
+                    let path = path(endpoint);
+                    self.update(peer, |paths| paths.opened(peer, connection_id, path, endpoint.is_dialer(), now));
                 }
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
                 self.exchanges.remove(&connection_id);
                 if let Some(peer) = core_id(&peer_id) {
-                    self.paths.closed(peer, connection_id, platform::now());
+                    self.update(peer, |paths| paths.closed(peer, connection_id, platform::now()));
                 }
             }
             _ => {}
@@ -211,12 +216,13 @@ impl NetworkBehaviour for Behaviour {
         match event {}
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<(), THandlerInEvent<Self>>> {
-        while let Poll::Ready(Some(request)) = self.requests.poll_next_unpin(cx) {
-            self.on_request(request);
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<PathChanged, THandlerInEvent<Self>>> {
+        loop {
             if let Some(out) = self.out.pop_front() {
                 return Poll::Ready(out);
             }
+            let Poll::Ready(Some(request)) = self.requests.poll_next_unpin(cx) else { break };
+            self.on_request(request);
         }
         match self.poll_paths(cx) {
             Some(out) => Poll::Ready(out),

@@ -10,7 +10,7 @@ pub(crate) struct RtcConfig {
 
 /// A server that helps to find a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct IceServer {
+pub struct IceServer {
     /// `stun:host:port`, `turn:host:port?transport=udp`.
     pub urls: Vec<String>,
     /// For TURN.

@@ -5,14 +5,24 @@ use libp2p::{
     core::{muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
     dns,
     identity::Keypair,
-    noise, quic, swarm, tcp, websocket, yamux,
+    noise, quic, relay, swarm, tcp, websocket, yamux,
+};
+
+use crate::{
+    error::{Error, ErrorKind},
+    rtc::{self, Muxer, Orders, RtcConfig},
 };
 
 /// Connecting, with Noise and yamux.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// QUIC; WebSocket and TCP under Noise and yamux. WebSocket stands before TCP, which would take its addresses.
-pub(crate) fn build(key: &Keypair) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
+/// WebRTC, which relays would take the addresses of; QUIC; circuits through relays, WebSocket and TCP under Noise and yamux.
+/// WebSocket stands before TCP, which would take its addresses.
+pub(crate) fn build(
+    key: &Keypair,
+    circuits: relay::client::Transport,
+    direct: rtc::Transport,
+) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
     let tcp = || tcp::tokio::Transport::new(tcp::Config::new().nodelay(true));
     let resolver = || {
         dns::tokio::Transport::system(tcp()).or_else(|error| {
@@ -24,7 +34,8 @@ pub(crate) fn build(key: &Keypair) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>
             ))
         })
     };
-    let streams = websocket::Config::new(resolver()?)
+    let streams = circuits
+        .or_transport(websocket::Config::new(resolver()?))
         .or_transport(resolver()?)
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(key).map_err(io::Error::other)?)
@@ -33,7 +44,14 @@ pub(crate) fn build(key: &Keypair) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let quic = quic::tokio::Transport::new(quic::Config::new(key))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
-    Ok(quic.or_transport(streams).map(|either, _| either.into_inner()).boxed())
+    let direct = direct.map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let servers = quic.or_transport(streams).map(|either, _| either.into_inner());
+    Ok(direct.or_transport(servers).map(|either, _| either.into_inner()).boxed())
+}
+
+/// Starts the task of a new peer connection.
+pub(crate) fn connect(_: &RtcConfig) -> Result<(Orders, Muxer), Error> {
+    Err(Error::new(ErrorKind::Network, "no WebRTC here"))
 }
 
 pub(crate) fn swarm_config() -> swarm::Config {
