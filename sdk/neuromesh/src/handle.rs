@@ -181,6 +181,7 @@ impl Mesh {
             Links::new(control),
             happened,
             docs_handle.clone(),
+            swarm.clone(),
         );
         let driver_task = platform::spawn(driver.run(command_queue, notice_queue, happened_queue));
         let swarm_task = bound.start();
@@ -322,6 +323,19 @@ impl Mesh {
         self.ask_swarm(|reply| swarm::Command::Publish(topic, data, reply)).await?
     }
 
+    /// Joins a room: its members are found through the peers that this one is connected with, dialled directly, and may ask this peer
+    /// to run models if `serves` says so.
+    ///
+    /// # Errors
+    /// A bad name, or too many rooms.
+    pub async fn join_room(&self, name: &str, serves: bool) -> Result<Room, Error> {
+        let asked = name.to_owned();
+        let joined = self.ask_driver(|reply| driver::Command::JoinRoom { name: asked, serves, reply }).await??;
+        let room = Room { mesh: self.clone(), name: name.to_owned(), topic: format!("neuromesh/room/{joined}") };
+        self.ask_swarm(|reply| swarm::Command::Join(room.topic.clone(), reply)).await??;
+        Ok(room)
+    }
+
     /// Offers a model whose files are in the blob store already.
     ///
     /// # Errors
@@ -371,6 +385,49 @@ impl Mesh {
         let (reply, answer) = oneshot::channel();
         self.0.swarm.send(command(reply)).await.map_err(|_| Error::closed())?;
         answer.await.map_err(|_| Error::closed())
+    }
+}
+
+/// A room that this peer is in; clones are the same. It is left by [`Room::leave`] only.
+#[derive(Clone)]
+pub struct Room {
+    mesh: Mesh,
+    name: String,
+    topic: String,
+}
+
+impl Room {
+    /// Under which [`Event::Message`] gives the room's messages.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The other members known now, connected or not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`].
+    pub async fn members(&self) -> Result<Vec<PeerInfo>, Error> {
+        let mut peers = self.mesh.peers().await?;
+        peers.retain(|peer| peer.rooms.contains(&self.name));
+        Ok(peers)
+    }
+
+    /// Sends to every member that is connected, over others if need be. Gossip drops under load.
+    ///
+    /// # Errors
+    /// A message over 32 KiB; nobody there.
+    pub async fn send(&self, data: Vec<u8>) -> Result<(), Error> {
+        self.mesh.publish(&self.topic, data).await
+    }
+
+    /// Leaves.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`].
+    pub async fn leave(&self) -> Result<(), Error> {
+        let inner = &self.mesh.0;
+        inner.swarm.send(swarm::Command::Leave(self.topic.clone())).await.map_err(|_| Error::closed())?;
+        inner.driver.send(driver::Command::LeaveRoom(self.name.clone())).await.map_err(|_| Error::closed())
     }
 }
 

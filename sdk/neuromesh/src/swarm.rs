@@ -15,7 +15,10 @@ use libp2p::{
     identity::Keypair,
     multiaddr::Protocol,
     ping, relay,
-    swarm::{ConnectionId, SwarmEvent, dial_opts::DialOpts},
+    swarm::{
+        ConnectionId, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
 };
 use neuromesh_core::{PeerId, dialer::Dialer, mesh::Path, relays::Slots};
 use tokio::sync::mpsc;
@@ -58,8 +61,12 @@ pub(crate) enum Notice {
 pub(crate) enum Command {
     Dial(Multiaddr, oneshot::Sender<Result<(), Error>>),
     Addresses(oneshot::Sender<Vec<Multiaddr>>),
+    /// Dials a peer once; how that ends shows in whether it is connected.
+    Reach(PeerId, Multiaddr),
+    HangUp(PeerId),
     SetOnline(bool, oneshot::Sender<()>),
     Join(String, oneshot::Sender<Result<(), Error>>),
+    Leave(String),
     Publish(String, Vec<u8>, oneshot::Sender<Result<(), Error>>),
     Close(oneshot::Sender<()>),
 }
@@ -331,6 +338,23 @@ impl Task {
                         .map_err(|error| Error::new(ErrorKind::Network, error.to_string()))
                 };
                 let _ = done.send(result);
+            }
+            Command::Leave(topic) => {
+                self.swarm.behaviour_mut().gossipsub.unsubscribe(&gossipsub::IdentTopic::new(topic));
+            }
+            Command::Reach(peer, address) => {
+                let Some(id) = libp2p_id(&peer).filter(|_| self.online) else { return };
+                // A circuit may be there already: only the swarm's own idea of a peer that is dialled is in the way.
+                let options =
+                    DialOpts::peer_id(id).condition(PeerCondition::NotDialing).addresses(vec![address]).build();
+                if let Err(error) = self.swarm.dial(options) {
+                    tracing::debug!(%peer, %error, "a neighbour was not dialled");
+                }
+            }
+            Command::HangUp(peer) => {
+                if let Some(id) = libp2p_id(&peer) {
+                    let _ = self.swarm.disconnect_peer_id(id);
+                }
             }
             Command::Publish(topic, data, done) => {
                 let result = self
