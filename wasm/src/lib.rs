@@ -1,6 +1,6 @@
 //! The browser peer: `wasm-bindgen` classes over [`neuromesh`], one class a file, and nothing decided here.
 //!
-//! The npm package builds it twice: with the feature `mesh` for the page's thread ([`WasmMesh`], [`WasmDoc`]), and with the
+//! The npm package builds it twice: with the feature `mesh` for the page's thread ([`WasmMesh`], [`WasmDoc`], [`WasmRoom`]), and with the
 //! feature `engine` for a Worker ([`WasmEngine`], [`WasmRun`]), so that each loads only what it runs. What lives in the Worker (the engine, the cache of model files) reaches the mesh
 //! through a [`Host`](host::Host) object that the package provides.
 
@@ -17,9 +17,13 @@ mod file;
 #[cfg(feature = "mesh")]
 mod host;
 #[cfg(feature = "mesh")]
+mod log;
+#[cfg(feature = "mesh")]
 mod mesh;
 #[cfg(feature = "engine")]
 mod pool;
+#[cfg(feature = "mesh")]
+mod room;
 #[cfg(feature = "engine")]
 mod run;
 mod values;
@@ -34,6 +38,8 @@ pub use file::WasmFile;
 pub use mesh::WasmMesh;
 #[cfg(feature = "engine")]
 pub use pool::{help, shared_memory};
+#[cfg(feature = "mesh")]
+pub use room::WasmRoom;
 #[cfg(feature = "engine")]
 pub use run::WasmRun;
 use wasm_bindgen::prelude::wasm_bindgen;

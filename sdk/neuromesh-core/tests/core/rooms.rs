@@ -68,7 +68,7 @@ fn a_neighbour_answers_when_the_node_is_gone() {
 #[test]
 fn a_large_room_stays_within_its_neighbours_and_whole() {
     seeds(0..2, |seed| {
-        let (mut world, node, tabs) = room(seed, 40, 0, Conditions::default());
+        let (mut world, node, tabs) = room(seed, 24, 0, Conditions::default());
         join(&mut world, &tabs);
         let enough = |world: &World| tabs.iter().all(|tab| neighbours(world, tab, &tabs) >= NEIGHBOURS);
         assert!(world.run_until(secs(120), enough), "everybody has its neighbours");
