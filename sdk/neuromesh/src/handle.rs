@@ -315,7 +315,11 @@ impl Mesh {
     /// # Errors
     /// A message over 64 KiB; nobody on the topic.
     pub async fn publish(&self, topic: &str, data: Vec<u8>) -> Result<(), Error> {
-        let topic = checked_topic(topic)?;
+        self.publish_on(checked_topic(topic)?, data).await
+    }
+
+    /// On a topic as it is on the wire.
+    async fn publish_on(&self, topic: String, data: Vec<u8>) -> Result<(), Error> {
         if data.len() > MAX_GOSSIP_BYTES / 2 {
             let text = format!("message of {} bytes is over the limit of {}", data.len(), MAX_GOSSIP_BYTES / 2);
             return Err(Error::new(ErrorKind::InvalidInput, text));
@@ -417,7 +421,7 @@ impl Room {
     /// # Errors
     /// A message over 32 KiB; nobody there.
     pub async fn send(&self, data: Vec<u8>) -> Result<(), Error> {
-        self.mesh.publish(&self.topic, data).await
+        self.mesh.publish_on(self.topic.clone(), data).await
     }
 
     /// Leaves.

@@ -61,6 +61,7 @@ describe("a room of tabs", { timeout: 240_000 }, () => {
 
   test("messages of the room arrive", async () => {
     await until(async () => {
+      // Nobody may have said yet that it listens.
       await first.evaluate(() => window.room.send("hello").catch(() => undefined));
       return second.evaluate(() => window.heard.length > 0);
     }, "a message");
