@@ -17,6 +17,7 @@ export { NeuromeshError, type ErrorName } from "./errors.js";
 export { join } from "./join.js";
 export { Mesh } from "./mesh.js";
 export { Room } from "./room.js";
+export { MeshStream } from "./stream.js";
 export type {
   Attempt,
   AudioSource,

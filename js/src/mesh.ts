@@ -6,6 +6,7 @@ import { Emitter } from "./events.js";
 import { normalizeInput, normalizeOptions, readsFile } from "./input.js";
 import { toJson } from "./json.js";
 import { Room, roomOptions } from "./room.js";
+import { MeshStream } from "./stream.js";
 import type { EngineInfo, Input, MeshEvent, MeshEvents, ModelInfo, PeerInfo, RoomOptions, RunOptions } from "./types.js";
 import type { WasmMesh } from "./wasm/mesh.js";
 import type { WireInput } from "./wire.js";
@@ -113,6 +114,27 @@ export class Mesh {
     // What could not be opened may be tried again.
     doc.ready.catch(() => this.#docs.delete(id));
     return doc;
+  }
+
+  /**
+   * Opens a stream of the application's own protocol (a name such as `/chat/1`) to a connected peer, which takes it by `handle`.
+   */
+  async open(peer: string, protocol: string): Promise<MeshStream> {
+    if (typeof peer !== "string" || typeof protocol !== "string") throw invalid("open takes a peer's id and a protocol's name");
+    return new MeshStream(await this.#guard(() => this.#parts.wasm.open(peer, protocol)));
+  }
+
+  /** Calls `take` with every stream of this protocol that a peer opens, until the returned function is called. */
+  handle(protocol: string, take: (stream: MeshStream) => void): () => void {
+    if (typeof protocol !== "string" || typeof take !== "function") throw invalid("handle takes a protocol's name and a function");
+    this.#assertOpen();
+    try {
+      return this.#parts.wasm.accept(protocol, (stream) => {
+        take(new MeshStream(stream));
+      });
+    } catch (error) {
+      throw toError(error);
+    }
   }
 
   /**

@@ -50,6 +50,11 @@ export class Room {
     });
   }
 
+  /** The gossip topic of the room's messages, once this tab is a member: by it peers of other programs take part. */
+  get topic(): string | undefined {
+    return this.#topic;
+  }
+
   /** The other members known now; those with `connected` can be talked to. */
   members(): PeerInfo[] {
     return [...this.#members.values()];

@@ -17,6 +17,7 @@ use crate::{
     host::{Host, HostBlobs, HostEngine},
     log,
     room::WasmRoom,
+    stream::{WasmStream, hand_out},
     values::{answer_to_js, payload_from_js, plain, set},
 };
 
@@ -183,6 +184,24 @@ impl WasmMesh {
         };
         let doc = self.mesh.doc(&name, init).await.map_err(|error| to_js(&error))?;
         Ok(WasmDoc::new(doc))
+    }
+
+    /// Opens a stream of an application's protocol to a connected peer.
+    pub async fn open(&self, peer: String, protocol: String) -> Result<WasmStream, JsValue> {
+        let id = peer.parse().map_err(|error| invalid(&format!("peer {peer:?}: {error}")))?;
+        let stream = self.mesh.open(id, &protocol).await.map_err(|error| to_js(&error))?;
+        Ok(WasmStream::new(id, stream))
+    }
+
+    /// Gives every stream of an application's protocol that peers open to `take`, until the result is called.
+    pub fn accept(&self, protocol: &str, take: Function) -> Result<Function, JsValue> {
+        let accepted = self.mesh.accept(protocol).map_err(|error| to_js(&error))?;
+        let (stop, registration) = AbortHandle::new_pair();
+        let streams = Abortable::new(hand_out(accepted, take), registration);
+        wasm_bindgen_futures::spawn_local(async move {
+            let _ = streams.await;
+        });
+        Ok(Closure::once_into_js(move || stop.abort()).unchecked_into())
     }
 
     /// Joins a room.

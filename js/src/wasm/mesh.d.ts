@@ -23,10 +23,21 @@ export class WasmMesh {
   models(): Promise<ModelInfo[]>;
   subscribe(listener: (event: MeshEvent) => void): void;
   doc(name: string, init: object): Promise<WasmDoc>;
+  open(peer: string, protocol: string): Promise<WasmStream>;
+  accept(protocol: string, take: (stream: WasmStream) => void): () => void;
   joinRoom(name: string, serve: boolean): Promise<WasmRoom>;
   dial(address: string): Promise<void>;
   setOnline(online: boolean): Promise<void>;
   close(): Promise<void>;
+  free(): void;
+}
+
+export class WasmStream {
+  readonly peer: string;
+  read(): Promise<Uint8Array | undefined>;
+  write(data: Uint8Array): Promise<void>;
+  closeWrite(): Promise<void>;
+  abort(): Promise<void>;
   free(): void;
 }
 

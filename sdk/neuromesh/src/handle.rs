@@ -1,12 +1,15 @@
 //! The handle that applications hold.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use futures::channel::oneshot;
-use libp2p::{Multiaddr, identity::Keypair};
+use futures::{StreamExt, channel::oneshot};
+use libp2p::{Multiaddr, StreamProtocol, identity::Keypair};
 use neuromesh_core::{
     Answer, Digest, Manifest, Mesh as Machine, PeerId, Request, RequestId, Tier,
     mesh::{self, ModelInfo, PeerInfo},
@@ -23,14 +26,20 @@ use crate::{
     platform,
     rtc::{IceServer, RtcConfig},
     storage::{BlobStore, DocStore},
-    streams::{Control, Haul},
-    swarm::{self, MAX_GOSSIP_BYTES, SwarmConfig},
+    streams::{Control, Haul, Incoming, Stream},
+    swarm::{self, MAX_GOSSIP_BYTES, SwarmConfig, core_id, libp2p_id},
 };
 
 /// Events that a slow listener may fall behind before it misses some.
 const EVENTS: usize = 1024;
 /// Notices of the swarm that wait for the driver.
 const NOTICES: usize = 1024;
+/// The longest name of a protocol, in bytes.
+const MAX_PROTOCOL: usize = 128;
+/// Protocols that are not an application's.
+const RESERVED: [&str; 5] = ["/neuromesh/", "/libp2p/", "/ipfs/", "/meshsub/", "/webrtc-signaling/"];
+/// Opening a stream.
+const OPEN: Duration = Duration::from_secs(10);
 /// The longest name of a gossip topic.
 const MAX_TOPIC: usize = 128;
 
@@ -102,6 +111,7 @@ struct Inner {
     driver: mpsc::Sender<driver::Command>,
     swarm: mpsc::Sender<swarm::Command>,
     docs: docs::Docs,
+    control: Control,
     events: broadcast::Sender<Event>,
     tasks: Mutex<Vec<platform::Spawned>>,
 }
@@ -173,6 +183,7 @@ impl Mesh {
         platform::spawn(driver::accept_presence(presence, happened.clone()));
         platform::spawn(driver::accept_infer(infer, happened.clone()));
         platform::spawn(blobs::serve(blob_streams, parts.blobs.clone()));
+        let app_control = control.clone();
         let driver = Driver::new(
             machine,
             parts.engine.clone(),
@@ -193,6 +204,7 @@ impl Mesh {
             driver: commands,
             swarm,
             docs: docs_handle,
+            control: app_control,
             events,
             tasks: Mutex::new(vec![driver_task, swarm_task]),
         })))
@@ -327,6 +339,33 @@ impl Mesh {
         self.ask_swarm(|reply| swarm::Command::Publish(topic, data, reply)).await?
     }
 
+    /// Opens a stream of an application's own protocol to a connected peer, over the best connection with it.
+    ///
+    /// # Errors
+    /// A name that is none or taken ([`Mesh::accept`]); a peer that is not connected, or does not take such streams.
+    pub async fn open(&self, peer: PeerId, protocol: &str) -> Result<Stream, Error> {
+        let protocol = checked_protocol(protocol)?;
+        let id = libp2p_id(&peer).ok_or_else(|| Error::new(ErrorKind::InvalidInput, "not a libp2p peer"))?;
+        let opened = platform::timeout(OPEN, self.0.control.clone().open_stream(id, protocol)).await;
+        match opened {
+            Some(Ok(stream)) => Ok(stream),
+            Some(Err(error)) => Err(Error::new(ErrorKind::Network, error.to_string())),
+            None => Err(Error::new(ErrorKind::Network, "the peer did not take the stream in time")),
+        }
+    }
+
+    /// Takes the streams of an application's own protocol, until what it gives is dropped. A protocol's name begins with `/`, has at
+    /// most 128 bytes, and does not begin as those of Neuromesh and libp2p do.
+    ///
+    /// # Errors
+    /// A name that is none or taken, or over 64 protocols.
+    pub fn accept(&self, protocol: &str) -> Result<Accepted, Error> {
+        let name = checked_protocol(protocol)?;
+        let incoming = self.0.control.clone().accept(name, Haul::Exchange);
+        let taken = || Error::new(ErrorKind::InvalidInput, format!("streams of {protocol} are taken already"));
+        incoming.map(Accepted).ok_or_else(taken)
+    }
+
     /// Joins a room: its members are found through the peers that this one is connected with, dialled directly, and may ask this peer
     /// to run models if `serves` says so.
     ///
@@ -392,6 +431,21 @@ impl Mesh {
     }
 }
 
+/// Streams of one protocol that peers open.
+pub struct Accepted(Incoming);
+
+impl Accepted {
+    /// The next one, and who opened it; none once the mesh is closed.
+    pub async fn next(&mut self) -> Option<(PeerId, Stream)> {
+        loop {
+            let (peer, stream) = self.0.next().await?;
+            if let Some(peer) = core_id(&peer) {
+                return Some((peer, stream));
+            }
+        }
+    }
+}
+
 /// A room that this peer is in; clones are the same. It is left by [`Room::leave`] only.
 #[derive(Clone)]
 pub struct Room {
@@ -447,6 +501,16 @@ impl Drop for CancelOnDrop<'_> {
             let _ = driver.send(driver::Command::Cancel(id)).await;
         });
     }
+}
+
+fn checked_protocol(name: &str) -> Result<StreamProtocol, Error> {
+    let ours = RESERVED.iter().any(|prefix| name.starts_with(prefix));
+    if name.len() > MAX_PROTOCOL || ours {
+        let text = format!("a protocol's name has at most {MAX_PROTOCOL} bytes and begins with none of {RESERVED:?}");
+        return Err(Error::new(ErrorKind::InvalidInput, text));
+    }
+    StreamProtocol::try_from_owned(name.to_owned())
+        .map_err(|error| Error::new(ErrorKind::InvalidInput, format!("protocol {name:?}: {error}")))
 }
 
 fn checked_topic(topic: &str) -> Result<String, Error> {
