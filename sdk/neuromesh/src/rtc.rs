@@ -17,7 +17,7 @@ mod peer;
 mod signalling;
 mod transport;
 
-pub(crate) use address::is_webrtc;
+pub(crate) use address::{is_circuit, is_webrtc};
 pub(crate) use hub::{Backend, ChannelId, Hub};
 pub(crate) use muxer::Muxer;
 pub use peer::IceServer;

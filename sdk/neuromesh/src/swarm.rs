@@ -1,6 +1,7 @@
 //! The task that owns the connections.
 
 mod behaviour;
+mod gossip;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -328,7 +329,7 @@ impl Task {
                 let _ = done.send(());
             }
             Command::Join(topic, done) => {
-                let behaviour = &mut self.swarm.behaviour_mut().gossipsub;
+                let behaviour = &mut self.swarm.behaviour_mut().gossipsub.inner;
                 let result = if behaviour.topics().count() >= MAX_TOPICS {
                     Err(Error::new(ErrorKind::InvalidInput, format!("over the limit of {MAX_TOPICS} topics")))
                 } else {
@@ -340,7 +341,7 @@ impl Task {
                 let _ = done.send(result);
             }
             Command::Leave(topic) => {
-                self.swarm.behaviour_mut().gossipsub.unsubscribe(&gossipsub::IdentTopic::new(topic));
+                self.swarm.behaviour_mut().gossipsub.inner.unsubscribe(&gossipsub::IdentTopic::new(topic));
             }
             Command::Reach(peer, address) => {
                 let Some(id) = libp2p_id(&peer).filter(|_| self.online) else { return };
@@ -361,6 +362,7 @@ impl Task {
                     .swarm
                     .behaviour_mut()
                     .gossipsub
+                    .inner
                     .publish(gossipsub::IdentTopic::new(topic), data)
                     .map(|_| ())
                     .map_err(|error| Error::new(ErrorKind::Network, error.to_string()));

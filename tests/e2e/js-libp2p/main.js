@@ -17,6 +17,8 @@ window.start = async (relay) => {
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     // Addresses on loopback are refused in pages otherwise.
+    // A busy machine takes its time.
+    connectionManager: { dialTimeout: 30_000, inboundUpgradeTimeout: 30_000, outboundUpgradeTimeout: 30_000 },
     connectionGater: { denyDialMultiaddr: () => false },
     services: { identify: identify(), ping: ping(), pubsub: gossipsub({ allowPublishToZeroTopicPeers: true }) },
   });
