@@ -1,3 +1,12 @@
+#[path = "native/drive.rs"]
+mod drive;
+#[path = "native/peer_connection.rs"]
+mod peer_connection;
+#[path = "native/session.rs"]
+mod session;
+#[path = "native/sockets.rs"]
+mod sockets;
+
 use std::{io, time::Duration};
 
 use libp2p::{
@@ -8,10 +17,9 @@ use libp2p::{
     noise, quic, relay, swarm, tcp, websocket, yamux,
 };
 
-use crate::{
-    error::{Error, ErrorKind},
-    rtc::{self, Muxer, Orders, RtcConfig},
-};
+use crate::rtc;
+
+pub(crate) use peer_connection::connect;
 
 /// Connecting, with Noise and yamux.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -47,11 +55,6 @@ pub(crate) fn build(
     let direct = direct.map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let servers = quic.or_transport(streams).map(|either, _| either.into_inner());
     Ok(direct.or_transport(servers).map(|either, _| either.into_inner()).boxed())
-}
-
-/// Starts the task of a new peer connection.
-pub(crate) fn connect(_: &RtcConfig) -> Result<(Orders, Muxer), Error> {
-    Err(Error::new(ErrorKind::Network, "no WebRTC here"))
 }
 
 pub(crate) fn swarm_config() -> swarm::Config {
