@@ -64,4 +64,4 @@ pub use neuromesh_core::{
 };
 pub use neuromesh_infer as infer;
 #[cfg(feature = "mesh")]
-pub use rtc::IceServer;
+pub use rtc::{Certificate, IceServer};

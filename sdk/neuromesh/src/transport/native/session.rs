@@ -15,6 +15,10 @@ use str0m::{
 
 use crate::rtc::{Backend, ChannelId, Hub};
 
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
+
 /// The label of the channel that `/webrtc` opens so that a browser describes the transport of data channels.
 pub(super) const INIT: &str = "init";
 /// An interruption that lasts longer is the end.
@@ -24,9 +28,8 @@ const MAX_OUT: usize = 256;
 /// Data channels that the machine knows, with those that are being closed. A peer that opens more of them than can be closed is
 /// cut off.
 const MAX_CHANNELS: usize = 4096;
-/// What of all channels is given to the machine at once. It looks at everything that is under way for each datagram, so more than
-/// this costs more than it carries.
-pub(super) const IN_FLIGHT: usize = 128 << 10;
+/// What of all channels is given to the machine at once: what can be under way, and what a small message has to wait for.
+pub(super) const IN_FLIGHT: usize = 96 << 10;
 /// A stream hears of what has left in steps of at least so many bytes.
 const STEP: usize = 64 << 10;
 
@@ -59,6 +62,8 @@ pub(super) struct Session {
     hub: Hub,
     table: Table,
     transmits: VecDeque<Transmit>,
+    /// When something last happened.
+    now: Instant,
     wake: Instant,
     connected: bool,
     interrupted: Option<Instant>,
@@ -104,6 +109,7 @@ impl Session {
             hub,
             table: Table::default(),
             transmits: VecDeque::new(),
+            now,
             wake: now,
             connected: false,
             interrupted: None,
@@ -148,6 +154,7 @@ impl Session {
         destination: SocketAddr,
         datagram: &[u8],
     ) -> Result<(), Lost> {
+        self.now = now.max(self.now);
         let Ok(received) = Receive::new(Protocol::Udp, source, destination, datagram) else { return Ok(()) };
         self.rtc.handle_input(Input::Receive(now, received))?;
         self.drain()
@@ -155,6 +162,7 @@ impl Session {
 
     /// Time has passed.
     pub(super) fn timeout(&mut self, now: Instant) -> Result<(), Lost> {
+        self.now = now.max(self.now);
         if self.interrupted.is_some_and(|until| until <= now) {
             return Err(Lost::Interrupted);
         }
@@ -214,7 +222,7 @@ impl Session {
         match event {
             Event::Connected => self.connected = true,
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) if self.connected => {
-                self.interrupted = Some(clock() + INTERRUPTION);
+                self.interrupted = Some(self.now + INTERRUPTION);
             }
             Event::IceConnectionStateChange(state) if state.is_connected() => self.interrupted = None,
             Event::ChannelOpen(handle, label) => self.on_open(handle, &label)?,
@@ -273,7 +281,7 @@ impl Session {
             }
             self.drain()?;
             // Numbers of channels are given out when time passes.
-            self.rtc.handle_input(Input::Timeout(clock()))?;
+            self.rtc.handle_input(Input::Timeout(self.now))?;
             self.drain()?;
         }
         Ok(any)
@@ -357,6 +365,11 @@ impl Entry {
 }
 
 impl Table {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.by_handle.is_empty() && self.ready.is_empty() && self.busy.is_empty()
+    }
+
     fn insert(&mut self, handle: Option<Handle>) -> ChannelId {
         let id = self.next;
         self.next += 1;

@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use socket2::{Domain, Socket, Type};
 use str0m::net::Transmit;
 use tokio::{io::ReadBuf, net::UdpSocket, sync::mpsc};
 
@@ -119,7 +120,7 @@ impl Sockets {
 }
 
 /// What ICMP reports, and what Windows makes of it.
-fn is_passing(error: &io::Error) -> bool {
+pub(super) fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(
         error.kind(),
@@ -133,12 +134,17 @@ fn is_passing(error: &io::Error) -> bool {
 
 /// A socket with room for a burst, and its address.
 pub(super) fn bind(address: SocketAddr) -> io::Result<(UdpSocket, SocketAddr)> {
-    let socket = std::net::UdpSocket::bind(address)?;
-    socket.set_nonblocking(true)?;
-    let socket = UdpSocket::from_std(socket)?;
-    if let Err(error) = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER) {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+    if address.is_ipv6() {
+        // Addresses of the other kind would look like of this one.
+        socket.set_only_v6(true)?;
+    }
+    if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
         tracing::debug!(%error, "the receive buffer stays as it is");
     }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    let socket = UdpSocket::from_std(socket.into())?;
     let local = socket.local_addr()?;
     Ok((socket, local))
 }
