@@ -24,7 +24,7 @@ use crate::{
     engine::Engine,
     error::{Error, ErrorKind},
     platform,
-    rtc::{IceServer, RtcConfig},
+    rtc::{Certificate, IceServer, RtcConfig},
     storage::{BlobStore, DocStore},
     streams::{Control, Haul, Incoming, Stream},
     swarm::{self, MAX_GOSSIP_BYTES, SwarmConfig, core_id, libp2p_id},
@@ -64,6 +64,8 @@ pub struct Config {
     pub relay_slots: usize,
     /// STUN and TURN servers for WebRTC; without them only the machines' own addresses are tried.
     pub ice_servers: Vec<IceServer>,
+    /// For listening on `/webrtc-direct`; without one, the address is another at each start.
+    pub certificate: Option<Certificate>,
     /// Name and version of the program.
     pub agent: String,
     /// Models that run at once for other peers and this one.
@@ -83,6 +85,7 @@ impl Config {
             relay_server: false,
             relay_slots: if matches!(tier, Tier::Device) { 2 } else { 0 },
             ice_servers: Vec::new(),
+            certificate: None,
             agent: format!("neuromesh/{}", env!("CARGO_PKG_VERSION")),
             concurrency: 1,
         }
@@ -139,6 +142,7 @@ impl Mesh {
             relay_server: config.relay_server,
             relay_slots: config.relay_slots,
             rtc: RtcConfig { ice_servers: config.ice_servers.clone() },
+            certificate: config.certificate.clone(),
             agent: config.agent.clone(),
             seed,
         };

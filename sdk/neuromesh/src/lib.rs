@@ -64,6 +64,6 @@ pub use neuromesh_core::{
 };
 pub use neuromesh_infer as infer;
 #[cfg(feature = "mesh")]
-pub use rtc::IceServer;
+pub use rtc::{Certificate, IceServer};
 #[cfg(feature = "mesh")]
 pub use streams::Stream;

@@ -10,6 +10,7 @@
 //! A platform gives [`Backend`], what its task does with data channels, and `transport::connect`, which starts such a task.
 
 mod address;
+mod certificate;
 mod hub;
 mod muxer;
 mod negotiate;
@@ -18,8 +19,11 @@ mod signalling;
 mod transport;
 
 pub(crate) use address::{is_circuit, is_webrtc};
+pub use certificate::Certificate;
 pub(crate) use hub::{Backend, ChannelId, Hub};
 pub(crate) use muxer::Muxer;
+#[cfg(test)]
+pub(crate) use muxer::Substream;
 pub use peer::IceServer;
 pub(crate) use peer::{Order, Orders, RtcConfig};
 pub(crate) use signalling::Behaviour;

@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use crate::{
     error::{Error, ErrorKind},
     platform,
-    rtc::{self, RtcConfig},
+    rtc::{self, Certificate, RtcConfig},
     streams::{self, PathChanged},
     transport,
 };
@@ -81,6 +81,7 @@ pub(crate) struct SwarmConfig {
     /// At how many relays to keep a slot.
     pub relay_slots: usize,
     pub rtc: RtcConfig,
+    pub certificate: Option<Certificate>,
     pub agent: String,
     pub seed: u64,
 }
@@ -109,7 +110,8 @@ pub(crate) async fn bind<T>(
     let local = config.key.public().to_peer_id();
     let (circuits, relayed) = relay::client::new(local);
     let (direct, signalling) = rtc::new(config.rtc.clone());
-    let transport = transport::build(&config.key, circuits, direct).map_err(|error| network(&error))?;
+    let transport =
+        transport::build(&config.key, circuits, direct, config.certificate.clone()).map_err(|error| network(&error))?;
     let behaviour = Behaviour::new(&config, local, relayed, signalling)?;
     let mut control = behaviour.streams.control();
     let registered = register(&mut control)?;

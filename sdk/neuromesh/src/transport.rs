@@ -7,4 +7,4 @@ mod imp;
 #[path = "transport/web.rs"]
 mod imp;
 
-pub(crate) use imp::{build, connect, swarm_config};
+pub(crate) use imp::{build, connect, generate_certificate, swarm_config};

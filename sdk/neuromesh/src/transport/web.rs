@@ -10,7 +10,10 @@ use libp2p::{
     noise, relay, swarm, websocket_websys, yamux,
 };
 
-use crate::rtc;
+use crate::{
+    error::{Error, ErrorKind},
+    rtc::{self, Certificate},
+};
 
 pub(crate) use peer_connection::connect;
 
@@ -22,6 +25,7 @@ pub(crate) fn build(
     key: &Keypair,
     circuits: relay::client::Transport,
     direct: rtc::Transport,
+    _: Option<Certificate>,
 ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
     let streams = circuits
         .or_transport(websocket_websys::Transport::default())
@@ -32,6 +36,11 @@ pub(crate) fn build(
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let direct = direct.map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     Ok(direct.or_transport(streams).map(|either, _| either.into_inner()).boxed())
+}
+
+/// A browser makes its certificates itself and keeps their keys.
+pub(crate) fn generate_certificate() -> Result<Certificate, Error> {
+    Err(Error::new(ErrorKind::Network, "a browser makes its certificates itself"))
 }
 
 pub(crate) fn swarm_config() -> swarm::Config {
