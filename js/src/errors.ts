@@ -3,6 +3,7 @@ export type ErrorName =
   | "AbortError"
   | "Closed"
   | "DeadlineExceeded"
+  | "Diverged"
   | "InvalidInput"
   | "ModelInvalid"
   | "ModelNotFound"
@@ -19,6 +20,7 @@ const NAMES: ReadonlySet<string> = new Set<ErrorName>([
   "AbortError",
   "Closed",
   "DeadlineExceeded",
+  "Diverged",
   "InvalidInput",
   "ModelInvalid",
   "ModelNotFound",

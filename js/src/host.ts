@@ -1,4 +1,4 @@
-import type { Numerics } from "./types.js";
+import type { Numerics, Part } from "./types.js";
 import type { WireInput, WireOutput } from "./wire.js";
 
 /** The end of a job in the Worker. */
@@ -16,7 +16,15 @@ export interface JobDone {
 
 /** What lives in the Worker, as the WebAssembly module on the page's thread sees it: the engine and the cache of model files. */
 export interface Host {
-  execute(jobId: number, digest: string, manifest: string, input: WireInput, numerics?: Numerics): Promise<JobDone>;
+  /** `onPart`, if it is there, is called with what is new of the output as it is made, and not after `cancel`. */
+  execute(
+    jobId: number,
+    digest: string,
+    manifest: string,
+    input: WireInput,
+    numerics?: Numerics,
+    onPart?: (part: Part) => void,
+  ): Promise<JobDone>;
   cancel(jobId: number): void;
   /** Bytes that the engine gives to a model: one that needs more is not even fetched. */
   readonly memory: number;

@@ -16,8 +16,9 @@ export { MeshDocument, type DocumentEvents } from "./document.js";
 export { NeuromeshError, type ErrorName } from "./errors.js";
 export { join } from "./join.js";
 export { Mesh } from "./mesh.js";
+export { MeshStream } from "./mesh-stream.js";
 export { Room } from "./room.js";
-export { MeshStream } from "./stream.js";
+export { AnswerStream } from "./stream.js";
 export type {
   Attempt,
   AudioSource,
@@ -35,6 +36,7 @@ export type {
   MeshEvents,
   ModelInfo,
   Numerics,
+  Part,
   PeerInfo,
   Receipt,
   RoomEvents,

@@ -5,9 +5,10 @@ import { NeuromeshError, aborted, invalid, toError } from "./errors.js";
 import { Emitter } from "./events.js";
 import { normalizeInput, normalizeOptions, readsFile } from "./input.js";
 import { toJson } from "./json.js";
+import { MeshStream } from "./mesh-stream.js";
 import { Room, roomOptions } from "./room.js";
-import { MeshStream } from "./stream.js";
-import type { EngineInfo, Input, MeshEvent, MeshEvents, ModelInfo, PeerInfo, RoomOptions, RunOptions } from "./types.js";
+import { AnswerStream } from "./stream.js";
+import type { EngineInfo, Input, MeshEvent, MeshEvents, ModelInfo, Part, PeerInfo, RoomOptions, RunOptions } from "./types.js";
 import type { WasmMesh } from "./wasm/mesh.js";
 import type { WireInput } from "./wire.js";
 
@@ -58,7 +59,43 @@ export class Mesh {
    * Runs a model where it is best to run it: here or on any peer that has it, by the router's prediction. Of files and
    * bytes only the parts that the model reads are taken; pictures are decoded here, and everything after that is the model's.
    */
-  async run(model: string, input: Input, options: RunOptions = {}): Promise<Answer> {
+  run(model: string, input: Input, options: RunOptions = {}): Promise<Answer> {
+    return this.#perform(model, input, options);
+  }
+
+  /**
+   * The same, and gives the answer in parts as they are made: what a text generator has made so far does not wait for the rest.
+   * Nobody vouches for a part until the answer is there, whose receipt is signed over all of them.
+   * What is wrong with the arguments shows in the iteration and in `answer`, too.
+   *
+   * ```ts
+   * const stream = mesh.stream("a-decoder", "Once upon a time");
+   * for await (const { text } of stream) page.append(text);
+   * const { receipt } = await stream.answer;
+   * ```
+   */
+  stream(model: string, input: Input, options: RunOptions = {}): AnswerStream {
+    const own = new AbortController();
+    const run = async (onPart: (part: Part) => void) => {
+      normalizeOptions(options);
+      const { signal } = options;
+      const abort = () => {
+        own.abort(signal?.reason);
+      };
+      if (signal?.aborted) abort();
+      signal?.addEventListener("abort", abort, { once: true });
+      try {
+        return await this.#perform(model, input, { ...options, signal: own.signal }, onPart);
+      } finally {
+        signal?.removeEventListener("abort", abort);
+      }
+    };
+    return new AnswerStream(run, () => {
+      own.abort();
+    });
+  }
+
+  async #perform(model: string, input: Input, options: RunOptions, onPart?: (part: Part) => void): Promise<Answer> {
     if (typeof model !== "string" || model === "") throw invalid("model must be a model's name or digest");
     const wireOptions = normalizeOptions(options);
     const { signal } = options;
@@ -67,12 +104,19 @@ export class Mesh {
     const { reads, takes } = readsFile(input) ? await this.#manifestOf(model) : {};
     const wireInput = await normalizeInput(input, reads, takes);
     if (signal?.aborted) throw aborted(signal);
+    let told = false;
+    const tell =
+      onPart &&
+      ((part: Part) => {
+        told = true;
+        onPart(part);
+      });
     try {
-      return await this.#runOnce(model, wireInput, wireOptions, signal);
+      return await this.#runOnce(model, wireInput, wireOptions, signal, tell);
     } catch (error) {
       // A damaged file was found out and deleted: it is fetched again, once.
-      if (!(error instanceof NeuromeshError && error.name === "StorageError")) throw error;
-      return this.#runOnce(model, wireInput, wireOptions, signal);
+      if (told || !(error instanceof NeuromeshError && error.name === "StorageError")) throw error;
+      return this.#runOnce(model, wireInput, wireOptions, signal, tell);
     }
   }
 
@@ -201,7 +245,13 @@ export class Mesh {
     }
   }
 
-  #runOnce(model: string, input: WireInput, options: object, signal: AbortSignal | undefined): Promise<Answer> {
+  #runOnce(
+    model: string,
+    input: WireInput,
+    options: object,
+    signal: AbortSignal | undefined,
+    onPart: ((part: Part) => void) | undefined,
+  ): Promise<Answer> {
     const requestId = this.#nextRequest++;
     const { wasm } = this.#parts;
     return new Promise<Answer>((resolve, reject) => {
@@ -210,8 +260,9 @@ export class Mesh {
         reject(aborted(event.target as AbortSignal));
       };
       signal?.addEventListener("abort", abort, { once: true });
-      wasm
-        .run(requestId, model, input, options)
+      const running =
+        onPart === undefined ? wasm.run(requestId, model, input, options) : wasm.stream(requestId, model, input, options, onPart);
+      running
         .then((answer) => {
           resolve(new Answer(requestId, answer));
         })

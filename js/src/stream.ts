@@ -1,48 +1,86 @@
-import { invalid, toError } from "./errors.js";
-import type { WasmStream } from "./wasm/mesh.js";
+import type { Answer } from "./answer.js";
+import { toError, type NeuromeshError } from "./errors.js";
+import type { Part } from "./types.js";
 
-/** Bytes to and from another peer, in order and whole, over the best connection with it; made by `mesh.open` and `mesh.handle`. */
-export class MeshStream implements AsyncIterable<Uint8Array> {
-  /** The other peer's id. */
-  readonly peer: string;
-  readonly #wasm: WasmStream;
+/**
+ * An answer in parts, as they are made: `for await (const part of stream) …`. Joined, the parts are the text and the tokens of
+ * the answer; a model whose answer is no generated text has none. Who is slow gets fewer and longer parts. Leaving the loop
+ * before its end cancels the run. Each part is given once, also where several loops share the stream.
+ */
+export class AnswerStream implements AsyncIterable<Part> {
+  /** The whole answer, once it is there; nobody has to wait for it. Rejected with what the iteration throws. */
+  readonly answer: Promise<Answer>;
+  readonly #cancel: () => void;
+  #waiting: Part | undefined;
+  #wake: (() => void) | undefined;
+  #end: { error?: NeuromeshError } | undefined;
 
   /** @internal */
-  constructor(wasm: WasmStream) {
-    this.#wasm = wasm;
-    this.peer = wasm.peer;
+  constructor(run: (onPart: (part: Part) => void) => Promise<Answer>, cancel: () => void) {
+    this.#cancel = cancel;
+    this.answer = run((part) => {
+      this.#push(part);
+    }).catch((error: unknown) => {
+      throw toError(error);
+    });
+    this.answer.then(
+      () => {
+        this.#finish({});
+      },
+      (error: unknown) => {
+        this.#finish({ error: toError(error) });
+      },
+    );
   }
 
-  /** What comes next, at least one byte; `undefined` once the other side has ended. */
-  async read(): Promise<Uint8Array | undefined> {
-    return guard(this.#wasm.read());
+  [Symbol.asyncIterator](): AsyncIterator<Part, undefined> {
+    return {
+      next: () => this.#next(),
+      return: () => {
+        if (this.#end === undefined) this.#cancel();
+        return Promise.resolve({ done: true, value: undefined });
+      },
+    };
   }
 
-  /** Resolves when the transport has taken the bytes, which it does at the speed of the other side. */
-  async write(data: Uint8Array): Promise<void> {
-    if (!(data instanceof Uint8Array)) throw invalid("a stream takes a Uint8Array");
-    return guard(this.#wasm.write(data));
+  async #next(): Promise<IteratorResult<Part, undefined>> {
+    for (;;) {
+      const part = this.#waiting;
+      if (part !== undefined) {
+        this.#waiting = undefined;
+        return { done: false, value: part };
+      }
+      if (this.#end !== undefined) {
+        const { error } = this.#end;
+        // Told once; whoever goes on iterating finds the end.
+        this.#end = {};
+        if (error !== undefined) throw error;
+        return { done: true, value: undefined };
+      }
+      const before = this.#wake;
+      await new Promise<void>((resolve) => {
+        this.#wake = () => {
+          before?.();
+          resolve();
+        };
+      });
+    }
   }
 
-  /** Ends what this side says; what was written still arrives, and reading goes on. */
-  async closeWrite(): Promise<void> {
-    return guard(this.#wasm.closeWrite());
+  #push({ text, tokens }: Part): void {
+    const waiting = this.#waiting;
+    this.#waiting = waiting === undefined ? { text, tokens } : { text: waiting.text + text, tokens: waiting.tokens.concat(tokens) };
+    this.#notify();
   }
 
-  /** Gives the stream up; the other side is told. */
-  async abort(): Promise<void> {
-    return guard(this.#wasm.abort());
+  #finish(end: { error?: NeuromeshError }): void {
+    this.#end = end;
+    this.#notify();
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void> {
-    for (let piece = await this.read(); piece !== undefined; piece = await this.read()) yield piece;
-  }
-}
-
-async function guard<T>(call: Promise<T>): Promise<T> {
-  try {
-    return await call;
-  } catch (error) {
-    throw toError(error, "NetworkError");
+  #notify(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
   }
 }

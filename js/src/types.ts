@@ -83,6 +83,14 @@ export interface GeneratedText {
   finish: "stop" | "length";
 }
 
+/** A piece of an answer that is still being made; see `Mesh.stream`. */
+export interface Part {
+  /** Text that is complete: a character whose bytes come in several tokens is in the part with the last of them. */
+  text: string;
+  /** Tokens made. */
+  tokens: number[];
+}
+
 /** `"exact"`: the same bits on every machine. `"fast"`: close to them, where the machine is faster so. */
 export type Numerics = "exact" | "fast";
 

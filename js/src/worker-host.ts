@@ -2,7 +2,7 @@ import { compile } from "./compile.js";
 import { NeuromeshError, describe, toError } from "./errors.js";
 import type { Host, JobDone } from "./host.js";
 import { planFor } from "./plan.js";
-import type { EngineInfo, Numerics } from "./types.js";
+import type { EngineInfo, Numerics, Part } from "./types.js";
 import { urls } from "./wasm/urls.js";
 import type { WireInput } from "./wire.js";
 import { transferables, type Alarm, type Call, type CancelJob, type Compiled, type FromWorker, type Setup } from "./worker/messages.js";
@@ -14,6 +14,7 @@ interface Pending {
   resolve: (value: never) => void;
   reject: (error: NeuromeshError) => void;
   jobId?: number;
+  onPart?: (part: Part) => void;
 }
 
 /** The page's side of the Worker: starts it when it is needed, and again after it crashed. */
@@ -53,11 +54,21 @@ export class WorkerHost implements Host {
     return this.#call("open", [source]);
   }
 
-  execute(jobId: number, digest: string, manifest: string, input: WireInput, numerics?: Numerics): Promise<JobDone> {
-    return this.#call("execute", [jobId, digest, manifest, input, numerics], jobId);
+  execute(
+    jobId: number,
+    digest: string,
+    manifest: string,
+    input: WireInput,
+    numerics?: Numerics,
+    onPart?: (part: Part) => void,
+  ): Promise<JobDone> {
+    const job = onPart === undefined ? { jobId } : { jobId, onPart };
+    return this.#call("execute", [jobId, digest, manifest, input, numerics, onPart !== undefined], job);
   }
 
   cancel(jobId: number): void {
+    // Whoever cancels does not listen any more.
+    for (const pending of this.#pending.values()) if (pending.jobId === jobId) delete pending.onPart;
     this.#worker?.postMessage({ kind: "cancel", jobId } satisfies CancelJob);
     setTimeout(() => {
       const hung = [...this.#pending.values()].some((pending) => pending.jobId === jobId);
@@ -103,11 +114,11 @@ export class WorkerHost implements Host {
     this.#end(new NeuromeshError("Closed", "it is closed already"));
   }
 
-  #call<T>(method: string, args: unknown[], jobId?: number): Promise<T> {
+  #call<T>(method: string, args: unknown[], job: Pick<Pending, "jobId" | "onPart"> = {}): Promise<T> {
     if (this.#closed) return Promise.reject(new NeuromeshError("Closed", "it is closed already"));
     const id = this.#next++;
     return new Promise<T>((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject, ...(jobId === undefined ? {} : { jobId }) });
+      this.#pending.set(id, { resolve, reject, ...job });
       try {
         const message: Call = { kind: "call", id, method, args };
         this.#start().postMessage(message, transferables(args));
@@ -124,6 +135,7 @@ export class WorkerHost implements Host {
     this.#worker = worker;
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.kind === "crashed") this.#crash(data.message, worker);
+      else if (data.kind === "part") this.#pending.get(data.id)?.onPart?.(data.part);
       else this.#settle(data);
     };
     worker.onerror = (event) => {

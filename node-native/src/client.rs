@@ -1,19 +1,23 @@
 //! A small HTTP client for the command line: one request, one answer, plain `http://`.
 
+mod events;
+
 use std::{fs, io, path::Path, time::Duration};
 
 use http_body_util::{BodyExt, Full, Limited, combinators::UnsyncBoxBody};
 use hyper::{
-    Method, Request, StatusCode, Uri,
+    Method, Request, Response, StatusCode, Uri,
     body::{Bytes, Incoming},
     header,
 };
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::JoinHandle};
 
 use crate::data::{self, DataDir};
+
+pub use events::Events;
 
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 64 << 20;
@@ -158,6 +162,20 @@ impl Client {
         self.send(Method::PUT, path, Some("application/octet-stream"), body, Some(len)).await
     }
 
+    async fn post_for_events(
+        &self,
+        path: &str,
+        json: Vec<u8>,
+    ) -> Result<(Response<Incoming>, Connection), ClientError> {
+        let body = Full::new(Bytes::from(json)).map_err(|never| match never {}).boxed_unsync();
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        let (response, connection) = self.call(request.header(header::ACCEPT, "text/event-stream"), body).await?;
+        if response.status().is_success() {
+            return Ok((response, connection));
+        }
+        Err(self.json(response).await.err().unwrap_or_else(|| self.broken("no events".into())))
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -166,37 +184,67 @@ impl Client {
         body: Body,
         len: Option<u64>,
     ) -> Result<Value, ClientError> {
-        let broken = |reason: String| ClientError::Broken { address: self.base.clone(), reason };
-        let connect = |source| ClientError::Connect { address: self.base.clone(), source };
-        let authority = authority(&self.base)?;
-        let stream = tokio::time::timeout(CONNECT_TIME, TcpStream::connect(&authority)).await;
-        let stream = stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(connect)?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| broken(error.to_string()))?;
-        let connection = tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, &authority);
+        let mut request = Request::builder().method(method).uri(path);
         if let Some(kind) = kind {
             request = request.header(header::CONTENT_TYPE, kind);
         }
         if let Some(len) = len {
             request = request.header(header::CONTENT_LENGTH, len);
         }
+        let answer = async {
+            let (response, _connection) = self.call(request, body).await?;
+            self.json(response).await
+        };
+        let result = tokio::time::timeout(ANSWER_TIME, answer).await;
+        result.unwrap_or_else(|_| Err(self.broken("it took too long".into())))
+    }
+
+    /// Sends a request over a connection of its own; its answer, of which the body is to come.
+    async fn call(
+        &self,
+        request: hyper::http::request::Builder,
+        body: Body,
+    ) -> Result<(Response<Incoming>, Connection), ClientError> {
+        let connect = |source| ClientError::Connect { address: self.base.clone(), source };
+        let authority = authority(&self.base)?;
+        let stream = tokio::time::timeout(CONNECT_TIME, TcpStream::connect(&authority)).await;
+        let stream = stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(connect)?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.broken(error.to_string()))?;
+        let connection = Connection(tokio::spawn(async move {
+            // What went wrong shows in the answer.
+            let _ = connection.await;
+        }));
+        let mut request = request.header(header::HOST, &authority);
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let request = request.body(body).map_err(|error| broken(error.to_string()))?;
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(|error| broken(error.to_string()))?;
-            let status = response.status();
-            let bytes = read(response.into_body()).await.map_err(broken)?;
-            let json = serde_json::from_slice(&bytes);
-            let json: Value = json.map_err(|_| broken(format!("status {status}, and no JSON: is it a node?")))?;
-            if status.is_success() { Ok(json) } else { Err(refusal(status, &json)) }
-        };
-        let result = tokio::time::timeout(ANSWER_TIME, answer).await;
-        connection.abort();
-        result.unwrap_or_else(|_| Err(broken("it took too long".into())))
+        let request = request.body(body).map_err(|error| self.broken(error.to_string()))?;
+        let response = sender.send_request(request).await.map_err(|error| self.broken(error.to_string()))?;
+        Ok((response, connection))
+    }
+
+    /// The document that an answer holds, or the refusal.
+    async fn json(&self, response: Response<Incoming>) -> Result<Value, ClientError> {
+        let status = response.status();
+        let bytes = read(response.into_body()).await.map_err(|reason| self.broken(reason))?;
+        let json = serde_json::from_slice(&bytes);
+        let json: Value = json.map_err(|_| self.broken(format!("status {status}, and no JSON: is it a node?")))?;
+        if status.is_success() { Ok(json) } else { Err(refusal(status, &json)) }
+    }
+
+    fn broken(&self, reason: String) -> ClientError {
+        ClientError::Broken { address: self.base.clone(), reason }
+    }
+}
+
+/// A connection, for as long as its answer is read.
+struct Connection(JoinHandle<()>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -8,6 +8,8 @@
 //! | `POST /v1/run`, `GET /v1/peers`, `GET /v1/models` | the mesh | everybody who reaches the port |
 //! | `PUT /v1/blobs/DIGEST`, `POST /v1/models`, `DELETE /v1/models/NAME` | the model store | the control port only, with its token |
 //!
+//! `POST /v1/run` with `Accept: text/event-stream` gives the answer in parts, as events `part`, `answer` and `error`.
+//!
 //! Every body, queue and wait is bounded; every refusal is `{"error": {"name", "message"}}`.
 
 pub mod body;
@@ -17,6 +19,7 @@ mod mesh;
 mod page;
 mod serve;
 mod state;
+mod stream;
 mod well_known;
 
 use std::sync::Arc;

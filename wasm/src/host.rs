@@ -19,7 +19,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::{
     errors::thrown,
-    values::{get, number, payload_from_js, payload_to_js},
+    values::{get, number, part_from_js, payload_from_js, payload_to_js},
 };
 
 #[wasm_bindgen]
@@ -35,6 +35,7 @@ extern "C" {
         manifest: &str,
         input: JsValue,
         numerics: &str,
+        on_part: Option<&Closure<dyn FnMut(JsValue)>>,
     ) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, structural)]
     fn cancel(this: &Host, job: u32);
@@ -80,7 +81,14 @@ impl Engine for HostEngine {
             let manifest = String::from_utf8(job.manifest.to_json()).expect("JSON is UTF-8");
             let digest = job.model.to_string();
             let input = payload_to_js(&job.input);
-            let execute = host.execute(number, &digest, &manifest, input, job.numerics.as_str());
+            // Lives as long as the run: the Worker says nothing more of it afterwards.
+            let on_part = job.parts.map(|parts| {
+                Closure::<dyn FnMut(JsValue)>::new(move |part: JsValue| match part_from_js(&part) {
+                    Ok(part) => parts.push(part),
+                    Err(error) => tracing::error!(?error, "the engine made no proper part"),
+                })
+            });
+            let execute = host.execute(number, &digest, &manifest, input, job.numerics.as_str(), on_part.as_ref());
             let result = {
                 let (mut execute, mut cancelled) = (std::pin::pin!(execute), std::pin::pin!(cancel.cancelled()));
                 match futures::future::select(execute.as_mut(), cancelled.as_mut()).await {

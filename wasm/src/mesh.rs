@@ -1,9 +1,12 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
-use futures::future::{AbortHandle, Abortable};
+use futures::{
+    StreamExt,
+    future::{AbortHandle, Abortable},
+};
 use js_sys::{Array, Function};
 use neuromesh::{
-    Config, Error, IceServer, Mesh, Options, Parts, Request, Tier,
+    Config, Error, IceServer, Mesh, Options, Parts, Progress, Request, Tier,
     core::{Manifest, Pipeline},
     platform,
     storage::{DocStore, IndexedDbDocStore},
@@ -13,12 +16,12 @@ use wasm_bindgen::prelude::*;
 
 use crate::{
     doc::WasmDoc,
-    errors::{invalid, to_js},
+    errors::{invalid, named, to_js},
     host::{Host, HostBlobs, HostEngine},
     log,
     room::WasmRoom,
     stream::{WasmStream, hand_out},
-    values::{answer_to_js, payload_from_js, plain, set},
+    values::{answer_to_js, part_to_js, payload_from_js, plain, set},
 };
 
 /// Where the identity is kept beside the documents.
@@ -117,14 +120,32 @@ impl WasmMesh {
 
     /// Runs a model; `request` is the caller's number for [`WasmMesh::cancel`] and, in events, `requestId`.
     pub async fn run(&self, request: u32, model: String, input: JsValue, options: JsValue) -> Result<JsValue, JsValue> {
-        let input = payload_from_js(&input)?;
-        let options: Options = if options.is_undefined() || options.is_null() {
-            Options::default()
-        } else {
-            serde_wasm_bindgen::from_value(options).map_err(|error| invalid(&format!("options: {error}")))?
-        };
-        let result = self.mesh.run_as(u64::from(request), Request { model, input, options }).await;
+        let question = asked(model, &input, options)?;
+        let result = self.mesh.run_as(u64::from(request), question).await;
         answer_to_js(&result.map_err(|error| to_js(&error))?)
+    }
+
+    /// The same, and calls `on_part` with `{text, tokens}` whenever there is something new of the answer, before it resolves.
+    pub async fn stream(
+        &self,
+        request: u32,
+        model: String,
+        input: JsValue,
+        options: JsValue,
+        on_part: Function,
+    ) -> Result<JsValue, JsValue> {
+        let question = asked(model, &input, options)?;
+        let mut progress = Box::pin(self.mesh.stream_as(u64::from(request), question));
+        while let Some(next) = progress.next().await {
+            match next.map_err(|error| to_js(&error))? {
+                Progress::Part(part) => {
+                    // What a listener throws is its own affair.
+                    let _ = on_part.call1(&JsValue::NULL, &part_to_js(&part));
+                }
+                Progress::Answer(answer) => return answer_to_js(&answer),
+            }
+        }
+        Err(named("Closed", "the mesh is closed"))
     }
 
     /// Cancels a run, wherever it is.
@@ -236,6 +257,16 @@ impl WasmMesh {
         self.pump.abort();
         self.listeners.borrow_mut().clear();
     }
+}
+
+fn asked(model: String, input: &JsValue, options: JsValue) -> Result<Request, JsValue> {
+    let input = payload_from_js(input)?;
+    let options: Options = if options.is_undefined() || options.is_null() {
+        Options::default()
+    } else {
+        serde_wasm_bindgen::from_value(options).map_err(|error| invalid(&format!("options: {error}")))?
+    };
+    Ok(Request { model, input, options })
 }
 
 async fn forward(

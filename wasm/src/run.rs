@@ -12,7 +12,10 @@ use neuromesh::{
 };
 use wasm_bindgen::prelude::*;
 
-use crate::{engine::job_to_js, values::payload_to_js};
+use crate::{
+    engine::job_to_js,
+    values::{part_to_js, payload_to_js},
+};
 
 /// A run under way, advanced in slices so that the Worker can hear a cancellation between two of them.
 #[wasm_bindgen]
@@ -44,6 +47,12 @@ impl WasmRun {
     #[wasm_bindgen(js_name = isExact)]
     pub fn is_exact(&self) -> bool {
         self.0.borrow_mut().run.exactness() == Exactness::Exact
+    }
+
+    /// What was made of the answer since the last call, `{text, tokens}`; undefined where there is nothing new.
+    #[wasm_bindgen(js_name = takeParts)]
+    pub fn take_parts(&self) -> JsValue {
+        self.0.borrow_mut().run.take_parts().map_or(JsValue::UNDEFINED, |part| part_to_js(&part))
     }
 
     /// Works for about `budget` milliseconds, one operator at least; the output once it is done.

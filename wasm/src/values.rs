@@ -2,7 +2,7 @@
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use neuromesh::{
-    Answer, Payload, SparseBytes, Tensor,
+    Answer, Part as AnswerPart, Payload, SparseBytes, Tensor,
     core::payload::{DType, MAX_PARTS, MAX_PAYLOAD_BYTES, MAX_RANK, MAX_TENSORS, Part},
 };
 use serde::Serialize;
@@ -130,6 +130,23 @@ pub(crate) fn tensors_to_js(tensors: &[Tensor]) -> JsValue {
         array.push(&entry);
     }
     array.into()
+}
+
+pub(crate) fn part_to_js(part: &AnswerPart) -> JsValue {
+    let object = Object::new();
+    set(&object, "text", &part.text.as_str().into());
+    set(&object, "tokens", &part.tokens.iter().map(|token| JsValue::from(*token)).collect::<Array>());
+    object.into()
+}
+
+pub(crate) fn part_from_js(value: &JsValue) -> Result<AnswerPart, JsValue> {
+    let token = |token: &JsValue| {
+        let token = token.as_f64().filter(|token| token.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(token));
+        token.map(|token| token as u32).ok_or_else(|| invalid("a token is a whole number of at least 0"))
+    };
+    let tokens = items(&get(value, "tokens")?, "tokens", MAX_PAYLOAD_BYTES / 4)?;
+    let tokens = tokens.iter().map(token).collect::<Result<_, _>>()?;
+    Ok(AnswerPart { text: string(value, "text")?, tokens })
 }
 
 pub(crate) fn answer_to_js(answer: &Answer) -> Result<JsValue, JsValue> {

@@ -1,5 +1,5 @@
 // What this package uses of the `wasm-bindgen` output (crate `neuromesh-wasm`, feature `engine`), typed as narrowly as the crate behaves.
-import type { Numerics } from "../types.js";
+import type { Numerics, Part } from "../types.js";
 import type { WireInput, WireOutput, WireTensor } from "../wire.js";
 
 export class WasmEngine {
@@ -19,6 +19,7 @@ export class WasmEngine {
 export class WasmRun {
   isExact(): boolean;
   step(budgetMs: number): WireOutput | undefined;
+  takeParts(): Part | undefined;
   free(): void;
 }
 

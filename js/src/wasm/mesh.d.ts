@@ -1,6 +1,6 @@
 // What this package uses of the `wasm-bindgen` output (crate `neuromesh-wasm`, feature `mesh`), typed as narrowly as the crate behaves.
 import type { WireAnswer, WireInput } from "../wire.js";
-import type { MeshEvent, ModelInfo, PeerInfo } from "../types.js";
+import type { MeshEvent, ModelInfo, Part, PeerInfo } from "../types.js";
 import type { Host } from "../host.js";
 
 export class WasmMesh {
@@ -18,6 +18,7 @@ export class WasmMesh {
   ): Promise<WasmMesh>;
   readonly id: string;
   run(requestId: number, model: string, input: WireInput, options: object): Promise<WireAnswer>;
+  stream(requestId: number, model: string, input: WireInput, options: object, onPart: (part: Part) => void): Promise<WireAnswer>;
   cancel(requestId: number): void;
   peers(): Promise<PeerInfo[]>;
   models(): Promise<ModelInfo[]>;

@@ -1,5 +1,5 @@
 import type { JobDone } from "../host.js";
-import type { Numerics } from "../types.js";
+import type { Numerics, Part } from "../types.js";
 import type { WasmEngine, WasmFile } from "../wasm/engine.js";
 import type { WireInput } from "../wire.js";
 import { readVerified, type BlobStore } from "./blobs.js";
@@ -24,6 +24,7 @@ interface Job {
   manifest: string;
   input: WireInput;
   numerics: Numerics;
+  onPart: ((part: Part) => void) | undefined;
   cancelled: boolean;
   resolve: (done: JobDone) => void;
   reject: (error: unknown) => void;
@@ -53,12 +54,19 @@ export class Jobs {
     this.#plugins = new PluginRunner(engine);
   }
 
-  execute(id: number, digest: string, manifest: string, input: WireInput, numerics: Numerics = "exact"): Promise<JobDone> {
+  execute(
+    id: number,
+    digest: string,
+    manifest: string,
+    input: WireInput,
+    numerics: Numerics = "exact",
+    onPart?: (part: Part) => void,
+  ): Promise<JobDone> {
     if (this.#queue.length >= MAX_QUEUE) {
       return Promise.reject(named("RunFailed", `${MAX_QUEUE} runs wait in this tab already; try again later`));
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ id, digest, manifest, input, numerics, cancelled: false, resolve, reject });
+      this.#queue.push({ id, digest, manifest, input, numerics, onPart, cancelled: false, resolve, reject });
       if (this.#current === undefined) void this.#drain();
     });
   }
@@ -117,6 +125,8 @@ export class Jobs {
       for (;;) {
         if (job.cancelled) throw cancelled();
         const output = run.step(SLICE_MS);
+        const part = job.onPart && run.takeParts();
+        if (part !== undefined) job.onPart?.(part);
         if (output !== undefined) return { output, exactness: run.isExact() ? "exact" : "approximate" };
         await breathe();
       }

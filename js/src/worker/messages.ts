@@ -1,6 +1,7 @@
 // What the page's thread and the Worker say to each other.
 import { describe } from "../errors.js";
 import type { Plan } from "../plan.js";
+import type { Part } from "../types.js";
 import type { Variant } from "../wasm/urls.js";
 
 /** From the page, first of all: how the Worker is to be set up. */
@@ -39,13 +40,20 @@ export type Reply =
   | { kind: "reply"; id: number; ok: true; value: unknown }
   | { kind: "reply"; id: number; ok: false; error: { name: string; message: string } };
 
+/** From the Worker: what is new of the output of a call that goes on. */
+export interface Told {
+  kind: "part";
+  id: number;
+  part: Part;
+}
+
 /** From the Worker: it is of no more use (a trap in the engine, memory at its end). */
 export interface Crashed {
   kind: "crashed";
   message: string;
 }
 
-export type FromWorker = Reply | Crashed;
+export type FromWorker = Reply | Told | Crashed;
 
 /** From the engine's Worker to a helper: what to help with. */
 export interface HelpWanted {

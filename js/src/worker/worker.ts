@@ -1,5 +1,5 @@
 // The Worker: everything that takes long or touches files. The page's thread talks to it by `messages.ts`.
-import type { EngineInfo, Numerics } from "../types.js";
+import type { EngineInfo, Numerics, Part } from "../types.js";
 import type { WireInput } from "../wire.js";
 import { BlobWriters, openBlobs, type BlobStore } from "./blobs.js";
 import { startEngine } from "./engine.js";
@@ -27,10 +27,15 @@ async function setUp({ storeName, memory, plan, alarm }: Setup): Promise<Parts> 
   return { blobs, writers, jobs: new Jobs(engine, blobs, memory), info };
 }
 
-async function perform({ blobs, writers, jobs, info }: Parts, { method, args }: Call): Promise<unknown> {
+async function perform({ blobs, writers, jobs, info }: Parts, { id, method, args }: Call): Promise<unknown> {
   switch (method) {
-    case "execute":
-      return jobs.execute(...(args as [number, string, string, WireInput, Numerics?]));
+    case "execute": {
+      const [job, digest, manifest, input, numerics, inParts] = args as [number, string, string, WireInput, Numerics?, boolean?];
+      const onPart = (part: Part) => {
+        post({ kind: "part", id, part });
+      };
+      return jobs.execute(job, digest, manifest, input, numerics, inParts === true ? onPart : undefined);
+    }
     case "open":
       return jobs.open(...(args as [string | Uint8Array]));
     case "engine":

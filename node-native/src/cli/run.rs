@@ -1,5 +1,7 @@
 //! `neuromesh run`.
 
+mod stream;
+
 use std::{
     fs,
     io::{self, Read, Seek, SeekFrom},
@@ -60,6 +62,9 @@ pub(super) struct RunArgs {
     /// Never let the input leave the peer that is asked
     #[arg(long)]
     private: bool,
+    /// Print the answer as it is made; Ctrl-C cancels the run. With --json a line for each part, and one for the answer
+    #[arg(long)]
+    stream: bool,
     /// Where no node runs here: address of a node to ask; may be given often
     #[arg(long, value_name = "ADDR")]
     pub peer: Vec<Multiaddr>,
@@ -89,29 +94,40 @@ pub(super) async fn execute(context: &Context, args: RunArgs) -> Result<(), Fail
         deadline: args.deadline.map(Duration::from_millis),
         privacy: if args.private { Privacy::Device } else { Privacy::Any },
         numerics: args.numerics,
+        stream: args.stream,
     };
-    let answer = match args.node.client(&context.data).await? {
-        Some(client) => {
-            let body = RunBody { model: args.model, input: WirePayload::from(&input), options };
-            client.post("/v1/run", serde_json::to_vec(&body).map_err(Failure::other)?).await?
-        }
-        None => alone(context, Request { model: args.model, input, options }).await?,
+    let Some(client) = args.node.client(&context.data).await? else {
+        return alone(context, Request { model: args.model, input, options }).await;
     };
-    context.out.print(&answer, || text(&answer));
+    let body = RunBody { model: args.model, input: WirePayload::from(&input), options };
+    let body = serde_json::to_vec(&body).map_err(Failure::other)?;
+    if args.stream {
+        let events = client.events("/v1/run", body).await?;
+        return stream::print(context.out, stream::of_node(events), text).await;
+    }
+    let answer = client.post("/v1/run", body).await?;
+    context.out.print(&answer, || text(&answer, false));
     Ok(())
 }
 
 /// Without a running node: joins for this one request, with the models of the data folder.
-async fn alone(context: &Context, request: Request) -> Result<Value, Failure> {
+async fn alone(context: &Context, request: Request) -> Result<(), Failure> {
     let identity = Identity::open(&context.data).map_err(Failure::other)?;
     let config = NodeConfig { listen: Vec::new(), relay: false, tier: Tier::Device, ..context.config.node.clone() };
     let (mesh, _stores) = node::join(&context.data, &identity, &config).await.map_err(Failure::other)?;
     if !config.peers.is_empty() {
         find(&mesh, &request.model).await;
     }
+    if request.options.stream {
+        let result = stream::print(context.out, stream::of_mesh(&mesh, request), text).await;
+        mesh.close().await;
+        return result;
+    }
     let answer = mesh.run(request).await;
     mesh.close().await;
-    Ok(body::answer(&answer?))
+    let answer = body::answer(&answer?);
+    context.out.print(&answer, || text(&answer, false));
+    Ok(())
 }
 
 /// Waits until somebody offers the model, or gives up: the run then says what is missing.
@@ -194,9 +210,11 @@ fn ends(path: &Path, most: u64) -> io::Result<SparseBytes> {
     Ok(SparseBytes { len, parts: vec![part(0, END)?, part(len - END, END)?] })
 }
 
-fn text(answer: &Value) -> String {
+/// What people are shown of an answer, whose output may stand there already.
+fn text(answer: &Value, is_printed: bool) -> String {
     let output = &answer["output"];
     let mut lines = match output["tensors"].as_array() {
+        _ if is_printed => Vec::new(),
         Some(tensors) => tensors.iter().map(tensor).collect(),
         None => vec![match (output.get("json"), output["text"].as_str()) {
             (Some(json), _) => serde_json::to_string_pretty(json).unwrap_or_default(),

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use neuromesh::ErrorKind;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Why a request was refused.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -29,6 +29,14 @@ impl ApiError {
 
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", message)
+    }
+
+    pub(super) fn too_long() -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, ErrorKind::DeadlineExceeded.name(), "the run took too long")
+    }
+
+    pub(super) fn body(&self) -> Value {
+        json!({"error": {"name": self.name, "message": self.message}})
     }
 
     pub(super) fn too_large(limit: usize) -> Self {
@@ -70,8 +78,7 @@ impl From<neuromesh::storage::StorageError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = json!({"error": {"name": self.name, "message": self.message}});
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = (self.status, Json(self.body())).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

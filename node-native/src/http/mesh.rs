@@ -6,16 +6,18 @@ use axum::{
     Json,
     body::to_bytes,
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::{HeaderName, StatusCode, header},
+    response::{IntoResponse, Response},
 };
 use neuromesh::{Digest, Mesh, Payload, Pipeline, SparseBytes, core::payload::Part};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Api, ApiError, MAX_BODY,
     body::{self, RunBody},
+    stream,
 };
 
 /// A body up to this size is read without waiting for a place.
@@ -27,11 +29,12 @@ const QUEUE_TIME: Duration = Duration::from_secs(10);
 /// No run takes longer, whatever its deadline says.
 const RUN_TIME: Duration = Duration::from_secs(300);
 
-/// Runs a model. A caller that hangs up cancels the run.
-pub(super) async fn run(State(api): State<Arc<Api>>, request: Request) -> Result<Json<Value>, ApiError> {
+/// Runs a model; gives its answer in parts to those who accept events. A caller that hangs up cancels the run.
+pub(super) async fn run(State(api): State<Arc<Api>>, request: Request) -> Result<Response, ApiError> {
     let mesh = api.mesh()?;
     // A form or a script of another origin cannot send this type without asking first, and is then refused (CORS).
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = text(&request, &header::CONTENT_TYPE);
+    let in_parts = stream::is_wanted(text(&request, &header::ACCEPT));
     if kind.split(';').next().unwrap_or_default().trim() != "application/json" {
         let text = "send the body as content-type: application/json";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", text));
@@ -46,24 +49,31 @@ pub(super) async fn run(State(api): State<Arc<Api>>, request: Request) -> Result
         _ => Some(place(&api.bodies).await?),
     };
     let bytes = read(request).await?;
-    let _run = place(&api.runs).await?;
+    let run = place(&api.runs).await?;
     let body: RunBody = serde_json::from_slice(&bytes).map_err(|error| ApiError::invalid(format!("body: {error}")))?;
     drop(bytes);
     let mut request = body.into_request().map_err(|error| ApiError::invalid(error.to_string()))?;
     request.input.validate().map_err(|error| ApiError::invalid(error.to_string()))?;
     trim(mesh, &request.model, &mut request.input).await;
-    let late = || ApiError::new(StatusCode::GATEWAY_TIMEOUT, "DeadlineExceeded", "the run took too long");
-    let answer = tokio::time::timeout(RUN_TIME, mesh.run(request)).await.map_err(|_| late())??;
-    Ok(Json(body::answer(&answer)))
+    if in_parts {
+        return Ok(stream::respond(mesh, request, RUN_TIME, run));
+    }
+    request.options.stream = false;
+    let answer = tokio::time::timeout(RUN_TIME, mesh.run(request)).await.map_err(|_| ApiError::too_long())??;
+    Ok(Json(body::answer(&answer)).into_response())
+}
+
+fn text<'a>(request: &'a Request, name: &HeaderName) -> &'a str {
+    request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 fn announced(request: &Request) -> Option<usize> {
     request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-async fn place(places: &Semaphore) -> Result<SemaphorePermit<'_>, ApiError> {
+async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
     let busy = || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Busy", "too many requests; try again");
-    let place = tokio::time::timeout(QUEUE_TIME, places.acquire()).await.map_err(|_| busy())?;
+    let place = tokio::time::timeout(QUEUE_TIME, places.clone().acquire_owned()).await.map_err(|_| busy())?;
     Ok(place.expect("the semaphore is never closed"))
 }
 

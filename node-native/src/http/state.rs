@@ -1,6 +1,6 @@
 //! What every handler knows.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use axum::{Json, extract::State as Extract};
 use neuromesh::{Mesh, Tier};
@@ -33,8 +33,8 @@ pub struct Api {
     pub tier: Tier,
     /// Threads that run models.
     pub threads: usize,
-    pub(super) runs: Semaphore,
-    pub(super) bodies: Semaphore,
+    pub(super) runs: Arc<Semaphore>,
+    pub(super) bodies: Arc<Semaphore>,
     mesh: OnceLock<(Mesh, Stores)>,
     phase: watch::Sender<Phase>,
 }
@@ -45,8 +45,8 @@ impl Api {
         Self {
             tier,
             threads,
-            runs: Semaphore::new(MAX_RUNS),
-            bodies: Semaphore::new(MAX_LARGE_BODIES),
+            runs: Arc::new(Semaphore::new(MAX_RUNS)),
+            bodies: Arc::new(Semaphore::new(MAX_LARGE_BODIES)),
             mesh: OnceLock::new(),
             phase: watch::Sender::new(Phase::Starting),
         }
@@ -92,6 +92,6 @@ pub(super) async fn healthz() -> Json<Value> {
 }
 
 /// Ready: requests are taken.
-pub(super) async fn readyz(Extract(api): Extract<std::sync::Arc<Api>>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn readyz(Extract(api): Extract<Arc<Api>>) -> Result<Json<Value>, ApiError> {
     api.mesh().map(|_| Json(json!({"status": "ready"})))
 }

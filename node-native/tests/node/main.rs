@@ -7,3 +7,4 @@ mod magika;
 mod mesh;
 mod relay;
 mod store;
+mod streams;

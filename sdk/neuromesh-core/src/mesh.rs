@@ -7,12 +7,16 @@
 //!   Asked ──▶ bounds ──▶ Infer ──▶ TaskDone ──▶ Reply, signed
 //! ```
 //!
+//! Where the caller asked for parts of the answer, they come in between: `TaskPart` ──▶ `Part` ──▶ `PartCame` ──▶
+//! [`Event::Part`].
+//!
 //! Duties of the driver: call [`Mesh::handle`] with everything that happens, then poll outputs until there are none,
 //! then sleep until [`Mesh::poll_timeout`] at most. Each [`Output::Infer`] is answered by exactly one
 //! [`Input::TaskDone`] and each [`Output::Ask`] by one [`Input::Replied`], also when they were cancelled; answers that
 //! nobody waits for any more are ignored. Waking late is harmless.
 //!
-//! Promises: each [`Input::Run`] ends with exactly one [`Event::Answered`]; an input with
+//! Promises: each [`Input::Run`] ends with exactly one [`Event::Answered`]; the parts given before it are, joined, a beginning of
+//! the answer's text, and all of it once there is an answer; an input with
 //! [`Privacy::Device`](crate::Privacy::Device) is in no output but [`Output::Infer`]; an answer is given only when its
 //! receipt is signed by the peer that was asked, over this model, this input and this output.
 
@@ -23,7 +27,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    Digest, ExchangeId, Numerics, PeerId, RequestId, TaskId, Timestamp,
+    Digest, ExchangeId, Numerics, Payload, PeerId, RequestId, TaskId, Timestamp,
     presence::{self, Presence, Profile},
     rooms::{RoomId, Rooms},
     router::Router,
@@ -39,6 +43,7 @@ mod output;
 mod request;
 mod room;
 mod serve;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -164,6 +169,9 @@ impl Mesh {
             Input::Run { id, request } => self.on_run(now, id, request),
             Input::Cancel { id } => self.on_cancel(id),
             Input::TaskDone { task, result } => self.on_task_done(now, task, result),
+            Input::TaskPart { task, part } => self.on_task_part(now, task, part),
+            Input::PartSent { exchange } => self.on_part_sent(exchange),
+            Input::PartCame { exchange, bytes } => self.on_part_came(now, exchange, &bytes),
             Input::Asked { exchange, peer, bytes } => self.on_asked(now, exchange, peer, &bytes),
             Input::AskAborted { exchange } => self.stop_serving(exchange),
             Input::Replied { exchange, result } => self.on_replied(now, exchange, result),
@@ -271,12 +279,12 @@ impl Mesh {
         self.tasks.len() < limits.tasks && (taken == 0 || taken + bytes <= limits.task_bytes)
     }
 
-    fn start_task(&mut self, owner: Owner, model: Digest, numerics: Numerics, input: crate::Payload) -> TaskId {
+    fn start_task(&mut self, owner: Owner, model: Digest, numerics: Numerics, stream: bool, input: Payload) -> TaskId {
         let task = TaskId(self.next_task);
         self.next_task += 1;
         self.tasks.insert(task, Task { owner, bytes: input.size() });
         self.profile_stale = true;
-        self.outputs.push_back(Output::Infer { task, model, numerics, input });
+        self.outputs.push_back(Output::Infer { task, model, numerics, stream, input });
         task
     }
 

@@ -126,9 +126,12 @@ pub struct Options {
     pub deadline: Option<Duration>,
     /// How far the input may travel.
     pub privacy: Privacy,
-    /// Whether the answer must be exact. Not written where it must: an older peer refuses options that it does not know.
+    /// Whether the answer must be exact. Not written where it must.
     #[serde(skip_serializing_if = "Numerics::is_exact")]
     pub numerics: Numerics,
+    /// Whether the caller wants [`Part`](crate::Part)s of the answer as they are made. Not written where it does not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stream: bool,
 }
 
 /// A model run that somebody asks for.

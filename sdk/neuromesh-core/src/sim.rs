@@ -23,7 +23,7 @@ use crate::{Digest, PeerId, Timestamp, ids::DigestWriter};
 
 mod peer;
 
-pub use peer::{Frame, Peer, Speed};
+pub use peer::{Frame, Peer, Speed, tale};
 
 /// What the simulator needs of a machine: the network's half of it.
 pub trait Machine {

@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::channel::oneshot;
 use neuromesh_core::{
-    Answer, Digest, ExchangeId, Mesh as Machine, Numerics, PeerId, Request, RequestId, TaskId, Tier, Timestamp,
+    Answer, Digest, ExchangeId, Mesh as Machine, Numerics, Part, Payload, PeerId, Request, RequestId, TaskId, Tier,
+    Timestamp,
     mesh::{
         self, ErrorKind as RunKind, ExchangeError, Input, LocalModel, ModelInfo, Output, PeerInfo, RunError, TaskError,
         TaskOutput,
@@ -20,7 +21,7 @@ use crate::{
     blobs::Fetcher,
     catalogue::{self, Installed},
     docs::{self, Docs},
-    engine::{Cancel, Engine, Job, JobError},
+    engine::{Cancel, Engine, Job, JobError, PartSink},
     error::{Error, ErrorKind},
     platform,
     swarm::{self, Notice},
@@ -113,8 +114,15 @@ pub enum Event {
     },
 }
 
+/// Who waits for an answer.
+pub(crate) struct Waiter {
+    pub reply: oneshot::Sender<Result<Answer, Error>>,
+    /// Where parts of it go; all that there are have gone there before the reply.
+    pub parts: PartSink,
+}
+
 pub(crate) enum Command {
-    Run { id: RequestId, request: Box<Request>, reply: oneshot::Sender<Result<Answer, Error>> },
+    Run { id: RequestId, request: Box<Request>, waiter: Waiter },
     Cancel(RequestId),
     Peers(oneshot::Sender<Vec<PeerInfo>>),
     Models(oneshot::Sender<Vec<ModelInfo>>),
@@ -129,9 +137,12 @@ pub(crate) enum Command {
 /// What the driver's own tasks report back to it.
 pub(crate) enum Happened {
     Presence(PeerId, Vec<u8>),
-    Asked(PeerId, Vec<u8>, oneshot::Sender<Vec<u8>>, oneshot::Sender<ExchangeId>),
+    Asked(PeerId, Vec<u8>, mpsc::Sender<Vec<u8>>, oneshot::Sender<ExchangeId>),
     AskAborted(ExchangeId),
+    PartSent(ExchangeId),
+    PartCame(ExchangeId, Vec<u8>),
     Replied(ExchangeId, Result<Vec<u8>, ExchangeError>),
+    TaskPart(TaskId, Part),
     TaskDone(TaskId, Result<TaskOutput, TaskError>),
     /// The models held now, and who waits until they are offered.
     Installed(Vec<Installed>, Option<oneshot::Sender<()>>),
@@ -147,8 +158,8 @@ pub(crate) struct Driver {
     pub links: streams::Links,
     pub docs: Docs,
     swarm: mpsc::Sender<swarm::Command>,
-    pub waiting: BTreeMap<RequestId, oneshot::Sender<Result<Answer, Error>>>,
-    pub serving: BTreeMap<ExchangeId, oneshot::Sender<Vec<u8>>>,
+    pub waiting: BTreeMap<RequestId, Waiter>,
+    pub serving: BTreeMap<ExchangeId, mpsc::Sender<Vec<u8>>>,
     pub asking: BTreeMap<ExchangeId, Cancel>,
     pub tasks: BTreeMap<TaskId, Cancel>,
     next_exchange: u64,
@@ -220,8 +231,8 @@ impl Driver {
         for cancel in self.tasks.values().chain(self.asking.values()) {
             cancel.cancel();
         }
-        for (_, reply) in std::mem::take(&mut self.waiting) {
-            let _ = reply.send(Err(Error::closed()));
+        for (_, waiter) in std::mem::take(&mut self.waiting) {
+            let _ = waiter.reply.send(Err(Error::closed()));
         }
         if let Some((_, done)) = self.closing.take() {
             let _ = done.send(());
@@ -241,11 +252,11 @@ impl Driver {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Run { reply, .. } if self.closing.is_some() => {
-                let _ = reply.send(Err(Error::closed()));
+            Command::Run { waiter, .. } if self.closing.is_some() => {
+                let _ = waiter.reply.send(Err(Error::closed()));
             }
-            Command::Run { id, request, reply } => {
-                self.waiting.insert(id, reply);
+            Command::Run { id, request, waiter } => {
+                self.waiting.insert(id, waiter);
                 self.input(Input::Run { id, request: *request });
             }
             Command::Cancel(id) => self.input(Input::Cancel { id }),
@@ -318,6 +329,9 @@ impl Driver {
                     self.input(Input::AskAborted { exchange });
                 }
             }
+            Happened::PartSent(exchange) => self.input(Input::PartSent { exchange }),
+            Happened::PartCame(exchange, bytes) => self.input(Input::PartCame { exchange, bytes }),
+            Happened::TaskPart(task, part) => self.input(Input::TaskPart { task, part }),
             Happened::Replied(exchange, result) => {
                 if self.asking.remove(&exchange).is_some() {
                     self.input(Input::Replied { exchange, result });
@@ -359,15 +373,21 @@ impl Driver {
                         cancel.cancel();
                     }
                 }
-                Output::Reply { exchange, bytes } => {
-                    if let Some(reply) = self.serving.remove(&exchange) {
-                        let _ = reply.send(bytes);
+                // There is room: at most one part is under way when the reply comes.
+                Output::Part { exchange, bytes } => {
+                    if let Some(frames) = self.serving.get(&exchange) {
+                        let _ = frames.try_send(bytes);
                     }
                 }
-                Output::Infer { task, model, numerics, input } => {
+                Output::Reply { exchange, bytes } => {
+                    if let Some(frames) = self.serving.remove(&exchange) {
+                        let _ = frames.try_send(bytes);
+                    }
+                }
+                Output::Infer { task, model, numerics, stream, input } => {
                     let cancel = Cancel::new();
                     self.tasks.insert(task, cancel.clone());
-                    self.infer(task, model, numerics, input, cancel);
+                    self.infer(task, model, numerics, input, stream.then(PartSink::new), cancel);
                 }
                 Output::CancelInfer { task } => {
                     if let Some(cancel) = self.tasks.get(&task) {
@@ -404,6 +424,11 @@ impl Driver {
                 tracing::info!(request = %id, %peer, %outcome, "tried elsewhere");
                 self.emit(Event::Retry { request_id: id.0, peer, outcome });
             }
+            mesh::Event::Part { id, part } => {
+                if let Some(waiter) = self.waiting.get(&id) {
+                    waiter.parts.push(part);
+                }
+            }
             mesh::Event::Answered { id, result } => {
                 match &result {
                     Ok(answer) => self.emit(Event::Answer {
@@ -414,14 +439,22 @@ impl Driver {
                     }),
                     Err(error) => self.emit(Event::Failed { request_id: id.0, error: error.to_string() }),
                 }
-                if let Some(reply) = self.waiting.remove(&id) {
-                    let _ = reply.send(result.map_err(Error::from));
+                if let Some(waiter) = self.waiting.remove(&id) {
+                    let _ = waiter.reply.send(result.map_err(Error::from));
                 }
             }
         }
     }
 
-    fn infer(&self, task: TaskId, model: Digest, numerics: Numerics, input: neuromesh_core::Payload, cancel: Cancel) {
+    fn infer(
+        &self,
+        task: TaskId,
+        model: Digest,
+        numerics: Numerics,
+        input: Payload,
+        parts: Option<PartSink>,
+        cancel: Cancel,
+    ) {
         let (engine, fetcher, happened) = (self.engine.clone(), self.fetcher.clone(), self.happened.clone());
         let sources = self.machine.holders(&model);
         platform::spawn(async move {
@@ -434,8 +467,18 @@ impl Driver {
                 Err(error) => (Err(error), false),
                 Ok((installed, fresh)) => {
                     let fetch = if fresh { watch.elapsed() } else { Duration::ZERO };
-                    let job = Job { model, manifest: installed.manifest, numerics, input };
-                    let done = engine.run(job, cancel).await.map(|done| TaskOutput {
+                    let job = Job { model, manifest: installed.manifest, numerics, input, parts: parts.clone() };
+                    let mut run = engine.run(job, cancel);
+                    let done = loop {
+                        tokio::select! {
+                            biased;
+                            part = next_part(parts.as_ref()) => {
+                                let _ = happened.send(Happened::TaskPart(task, part)).await;
+                            }
+                            done = &mut run => break done,
+                        }
+                    };
+                    let done = done.map(|done| TaskOutput {
                         output: done.output,
                         load: fetch + done.load,
                         service: done.service,
@@ -487,6 +530,13 @@ impl Driver {
     }
 }
 
+async fn next_part(parts: Option<&PartSink>) -> Part {
+    match parts {
+        Some(parts) => parts.next().await,
+        None => futures::future::pending().await,
+    }
+}
+
 async fn report_installed(fetcher: &Fetcher, happened: &mpsc::Sender<Happened>, done: Option<oneshot::Sender<()>>) {
     match catalogue::list(&*fetcher.docs, &*fetcher.blobs).await {
         Ok(installed) => {
@@ -529,6 +579,7 @@ impl From<RunError> for Error {
             ErrorKind::ModelNotFound,
             ErrorKind::NoCandidate,
             ErrorKind::DeadlineExceeded,
+            ErrorKind::Diverged,
             ErrorKind::InvalidInput,
             ErrorKind::ModelInvalid,
             ErrorKind::Storage,

@@ -5,6 +5,7 @@ mod generate;
 mod image;
 mod local;
 mod memo;
+mod parts;
 mod prepared;
 mod tensors;
 mod voice;
@@ -24,6 +25,7 @@ use neuromesh_infer as infer;
 pub use self::{
     crew::MAX_THREADS,
     local::{LocalEngine, LocalEngineConfig},
+    parts::PartSink,
     prepared::{Conduct, EMBEDDING, Prepared, PreparedRun},
     tensors::{from_engine, to_engine},
 };
@@ -40,6 +42,8 @@ pub struct Job {
     pub numerics: Numerics,
     /// What to run it on.
     pub input: Payload,
+    /// Where parts of the output go as they are made, if somebody wants them. Of most pipelines there are none.
+    pub parts: Option<PartSink>,
 }
 
 /// The end of a [`Job`].

@@ -18,6 +18,9 @@ pub enum ErrorKind {
     NoCandidate,
     /// The request's deadline passed.
     DeadlineExceeded,
+    /// Parts of an answer were given, and then another text came; see
+    /// [`RunError::Diverged`](neuromesh_core::mesh::RunError::Diverged).
+    Diverged,
     /// The input breaks a rule or does not fit the model.
     InvalidInput,
     /// The model's files are damaged or no model.
@@ -44,6 +47,7 @@ impl ErrorKind {
             Self::ModelNotFound => "ModelNotFound",
             Self::NoCandidate => "NoCandidate",
             Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::Diverged => "Diverged",
             Self::InvalidInput => "InvalidInput",
             Self::ModelInvalid => "ModelInvalid",
             Self::Storage => "StorageError",

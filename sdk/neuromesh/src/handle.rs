@@ -1,5 +1,7 @@
 //! The handle that applications hold.
 
+mod stream;
+
 use std::{
     sync::{
         Arc,
@@ -21,7 +23,7 @@ use crate::{
     catalogue,
     docs::{self, Doc},
     driver::{self, Driver, Event, Links},
-    engine::Engine,
+    engine::{Engine, PartSink},
     error::{Error, ErrorKind},
     platform,
     rtc::{Certificate, IceServer, RtcConfig},
@@ -29,6 +31,8 @@ use crate::{
     streams::{Control, Haul, Incoming, Stream},
     swarm::{self, MAX_GOSSIP_BYTES, SwarmConfig, core_id, libp2p_id},
 };
+
+pub use stream::Progress;
 
 /// Events that a slow listener may fall behind before it misses some.
 const EVENTS: usize = 1024;
@@ -245,15 +249,21 @@ impl Mesh {
     /// # Errors
     /// As [`Mesh::run`].
     pub async fn run_as(&self, number: u64, request: Request) -> Result<Answer, Error> {
+        let Asked { answer, mut guard, .. } = self.ask(number, request).await?;
+        let result = answer.await.unwrap_or_else(|_| Err(Error::closed()));
+        guard.disarm();
+        result
+    }
+
+    async fn ask(&self, number: u64, request: Request) -> Result<Asked, Error> {
         request.input.validate()?;
         let id = RequestId(number);
         let (reply, answer) = oneshot::channel();
-        let command = driver::Command::Run { id, request: Box::new(request), reply };
+        let parts = PartSink::new();
+        let waiter = driver::Waiter { reply, parts: parts.clone() };
+        let command = driver::Command::Run { id, request: Box::new(request), waiter };
         self.0.driver.send(command).await.map_err(|_| Error::closed())?;
-        let guard = CancelOnDrop { driver: &self.0.driver, id };
-        let result = answer.await.unwrap_or_else(|_| Err(Error::closed()));
-        std::mem::forget(guard);
-        result
+        Ok(Asked { parts, answer, guard: CancelOnDrop { mesh: Some(self.clone()), id } })
     }
 
     /// Cancels a run by its number; the run ends in [`ErrorKind::Aborted`].
@@ -493,17 +503,30 @@ impl Room {
     }
 }
 
-struct CancelOnDrop<'a> {
-    driver: &'a mpsc::Sender<driver::Command>,
+/// A request under way.
+struct Asked {
+    parts: PartSink,
+    answer: oneshot::Receiver<Result<Answer, Error>>,
+    guard: CancelOnDrop,
+}
+
+struct CancelOnDrop {
+    mesh: Option<Mesh>,
     id: RequestId,
 }
 
-impl Drop for CancelOnDrop<'_> {
+impl CancelOnDrop {
+    /// The request has ended: there is nothing to cancel.
+    fn disarm(&mut self) {
+        self.mesh = None;
+    }
+}
+
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        let (driver, id) = (self.driver.clone(), self.id);
-        platform::spawn(async move {
-            let _ = driver.send(driver::Command::Cancel(id)).await;
-        });
+        if let Some(mesh) = self.mesh.take() {
+            mesh.cancel(self.id.0);
+        }
     }
 }
 

@@ -53,13 +53,13 @@ pub use docs::Doc;
 pub use driver::Event;
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "mesh")]
-pub use handle::{Accepted, Config, Mesh, Parts, Room};
+pub use handle::{Accepted, Config, Mesh, Parts, Progress, Room};
 #[cfg(feature = "mesh")]
 pub use libp2p::Multiaddr;
 pub use neuromesh_core as core;
 pub use neuromesh_core::{
-    Answer, Digest, Manifest, Numerics, Options, Payload, PeerId, Pipeline, Privacy, Receipt, Request, SparseBytes,
-    Tensor, Tier,
+    Answer, Digest, Manifest, Numerics, Options, Part, Payload, PeerId, Pipeline, Privacy, Receipt, Request,
+    SparseBytes, Tensor, Tier,
     mesh::{ModelInfo, PeerInfo},
 };
 pub use neuromesh_infer as infer;

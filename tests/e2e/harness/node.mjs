@@ -4,12 +4,12 @@ import { once } from "node:events";
 import { existsSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../../..", import.meta.url));
-const cache = process.env.NEUROMESH_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "neuromesh");
+export const cache = process.env.NEUROMESH_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "neuromesh");
 export const models = join(cache, "models");
 export const demo = join(root, "demo-web/dist");
 
@@ -28,13 +28,13 @@ export function binary() {
 export class TestNode {
   static #running = new Set();
 
-  /** A new data folder with these models in it. */
+  /** A new data folder with these models in it: names of those that are built, or folders. */
   static async create({ models: names = ["all-minilm-l6-v2", "magika"], web = demo, args = [] } = {}) {
     const node = new TestNode();
     node.data = await mkdtemp(join(tmpdir(), "neuromesh-e2e-"));
     node.web = web;
     node.args = args;
-    for (const name of names) node.cli("models", "add", join(models, name));
+    for (const name of names) node.cli("models", "add", resolve(models, name));
     await node.start();
     return node;
   }

@@ -119,7 +119,6 @@ impl Mesh {
             serves: self.config.serves || self.room_names.values().any(|room| room.serves),
             slots: self.config.limits.slots,
             queue: u32::try_from(self.tasks.len()).unwrap_or(u32::MAX),
-            reads_fast: true,
             models: self.held.iter().map(offer).collect(),
             rooms: self.rooms.joined().collect(),
         }

@@ -2,6 +2,7 @@
 
 pub use crate::wire::ErrorKind;
 use crate::{
+    PeerId, Tier,
     payload::PayloadError,
     request::{Attempt, Estimate},
 };
@@ -44,6 +45,15 @@ pub enum RunError {
         /// The bound.
         limit: usize,
     },
+    /// Parts of the answer were given, and a later try tells another text; what was given cannot be taken back. Exact answers
+    /// are the same everywhere, so one of the peers is at fault; fast ones may differ.
+    #[error("{tier} …{} tells another text than the one of which parts were given already; ask again", peer.short())]
+    Diverged {
+        /// Whose text is another one.
+        peer: PeerId,
+        /// Its tier.
+        tier: Tier,
+    },
     /// Every try failed.
     #[error("{message} ({})", outcomes(attempts))]
     Failed {
@@ -66,6 +76,7 @@ impl RunError {
             Self::InvalidInput(_) => "InvalidInput",
             Self::Cancelled => "AbortError",
             Self::TooManyRequests { .. } => "Busy",
+            Self::Diverged { .. } => "Diverged",
             Self::Failed { kind, .. } => kind.name(),
         }
     }
@@ -115,7 +126,7 @@ fn reasons(considered: &[Estimate]) -> String {
     }
     let one = |estimate: &Estimate| {
         let why = estimate.excluded.as_deref().unwrap_or("was tried already");
-        if estimate.tier == crate::Tier::Device {
+        if estimate.tier == Tier::Device {
             format!("this device {why}")
         } else {
             format!("{} node …{} {why}", estimate.tier, estimate.peer.short())

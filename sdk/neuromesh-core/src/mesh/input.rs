@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    Digest, ExchangeId, Payload, PeerId, Request, RequestId, ShapeClass, TaskId,
+    Digest, ExchangeId, Part, Payload, PeerId, Request, RequestId, ShapeClass, TaskId,
     mesh::{ExchangeError, LocalModel, Path, TaskError},
     receipt::Exactness,
 };
@@ -66,6 +66,13 @@ pub enum Input {
         /// What became of it.
         result: Result<TaskOutput, TaskError>,
     },
+    /// What a task of which parts are wanted has made since it was told last.
+    TaskPart {
+        /// The task.
+        task: TaskId,
+        /// The next part of its output.
+        part: Part,
+    },
     /// A peer asks on a stream of its own; to be answered by [`Output::Reply`](super::Output::Reply) with the same id.
     Asked {
         /// Numbered by the driver; unique among incoming exchanges.
@@ -79,6 +86,18 @@ pub enum Input {
     AskAborted {
         /// The exchange.
         exchange: ExchangeId,
+    },
+    /// The part of [`Output::Part`](super::Output::Part) was written; the next may come.
+    PartSent {
+        /// The exchange.
+        exchange: ExchangeId,
+    },
+    /// A part came on the stream of an [`Output::Ask`](super::Output::Ask), before the reply.
+    PartCame {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// The whole frame; [`is_part`](crate::wire::is_part) says so.
+        bytes: Vec<u8>,
     },
     /// The answer to [`Output::Ask`](super::Output::Ask).
     Replied {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::ErrorKind;
 use crate::{
     Digest, ExchangeId, Options, Payload, PeerId, RequestId, ShapeClass, TaskId, Tier, Timestamp,
+    part::{Place, Transcript},
     request::{Attempt, Estimate},
     router::Source,
 };
@@ -31,6 +32,8 @@ pub(super) struct Job {
     /// Until when a peer that was busy is left alone.
     pub busy: BTreeMap<PeerId, Timestamp>,
     pub considered: Vec<Estimate>,
+    /// The parts that the caller was given.
+    pub given: Transcript,
     pub last_failure: Option<(ErrorKind, String)>,
 }
 
@@ -48,6 +51,8 @@ pub(super) struct Running {
     pub source: Source,
     pub reason: String,
     pub sent_bytes: u64,
+    /// How far it has told its answer.
+    pub place: Place,
 }
 
 /// How the answer comes back.
@@ -77,6 +82,11 @@ impl Job {
         self.attempts.iter().filter(|attempt| attempt.outcome != BUSY).count()
     }
 
+    /// Attempts that may run at the same time. Two would tell the same text twice, so parts end hedging.
+    pub fn most_running(&self, hedges: usize) -> usize {
+        if self.given.is_empty() { hedges.max(1) } else { 1 }
+    }
+
     pub fn take(&mut self, via: Via) -> Option<Running> {
         let index = self.running.iter().position(|running| running.via == via)?;
         Some(self.running.remove(index))
@@ -87,6 +97,14 @@ impl Job {
 pub(super) const RUNNING: &str = "running";
 /// The outcome of an attempt that a busy peer refused.
 pub(super) const BUSY: &str = "busy";
+
+/// How long an attempt that has begun to tell its answer may be silent before another one takes its place.
+const STALL: Duration = Duration::from_secs(10);
+
+/// How long after a part the next one is late.
+pub(super) fn stall(left: Duration) -> Duration {
+    STALL.min(left / 2)
+}
 
 /// How long after its start an attempt is late. Measured times deserve more trust than priors, and a load more patience.
 pub(super) fn patience(predicted: Duration, trusted: bool, left: Duration) -> Duration {

@@ -1,7 +1,7 @@
 //! What must be done.
 
 use crate::{
-    Answer, Digest, ExchangeId, Numerics, Payload, PeerId, RequestId, TaskId, Tier,
+    Answer, Digest, ExchangeId, Numerics, Part, Payload, PeerId, RequestId, TaskId, Tier,
     mesh::{PeerInfo, RunError},
 };
 
@@ -16,8 +16,8 @@ pub enum Output {
         /// The frame.
         bytes: Vec<u8>,
     },
-    /// Open a stream of the infer protocol, write `bytes`, read the reply; answer with
-    /// [`Input::Replied`](super::Input::Replied).
+    /// Open a stream of the infer protocol, write `bytes`, read parts and the reply; give each part with
+    /// [`Input::PartCame`](super::Input::PartCame), and answer with [`Input::Replied`](super::Input::Replied).
     Ask {
         /// To be given back.
         exchange: ExchangeId,
@@ -30,6 +30,14 @@ pub enum Output {
     AbortAsk {
         /// The exchange.
         exchange: ExchangeId,
+    },
+    /// Write a part of the answer to an [`Input::Asked`](super::Input::Asked), then say
+    /// [`Input::PartSent`](super::Input::PartSent): at most one is under way, and the reply may come behind it.
+    Part {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// The part.
+        bytes: Vec<u8>,
     },
     /// Write the reply to an [`Input::Asked`](super::Input::Asked) and close the stream.
     Reply {
@@ -47,6 +55,8 @@ pub enum Output {
         model: Digest,
         /// How exact its numbers must be; exact ones always will do.
         numerics: Numerics,
+        /// Whether parts of the output are wanted as they are made, with [`Input::TaskPart`](super::Input::TaskPart).
+        stream: bool,
         /// A payload that passed [`Payload::validate`].
         input: Payload,
     },
@@ -92,6 +102,14 @@ pub enum Event {
         tier: Tier,
         /// The model, as the caller named it.
         model: String,
+    },
+    /// The next part of the answer to a request that asked for them. Joined, the parts are the text of the answer, whoever
+    /// made them; the last may come with the answer itself.
+    Part {
+        /// The request.
+        id: RequestId,
+        /// What is new.
+        part: Part,
     },
     /// An attempt did not give the answer: it failed, was lost, or is late (and goes on beside another one).
     Retried {

@@ -149,6 +149,7 @@ impl Mesh {
             tried: Default::default(),
             busy: Default::default(),
             considered: Vec::new(),
+            given: Default::default(),
             last_failure: None,
         })
     }
@@ -272,7 +273,7 @@ impl Mesh {
     fn start(&mut self, now: Timestamp, id: RequestId, choice: Choice) {
         let job = self.jobs.get_mut(&id).expect("chosen for a job that exists");
         // The oldest late attempt makes room for the new one.
-        let surplus = (job.running.len() + 1).saturating_sub(self.config.limits.hedges.max(1));
+        let surplus = (job.running.len() + 1).saturating_sub(job.most_running(self.config.limits.hedges));
         let dropped: Vec<Running> = job.running.drain(..surplus).collect();
         tracing::debug!(request = %id, peer = %choice.peer, reason = %choice.reason, "chose where to run");
         let left = job.deadline.since(now);
@@ -283,17 +284,14 @@ impl Mesh {
         job.busy.remove(&choice.peer);
         job.considered = choice.considered;
         let (model, name) = (job.model, job.name.clone());
+        let (numerics, stream) = (job.options.numerics, job.options.stream);
 
         let (via, sent_bytes) = if choice.peer == self.me {
             let input = job.input.clone();
-            let numerics = job.options.numerics;
-            (Via::Task(self.start_task(Owner::Job(id), model, numerics, input)), 0)
+            (Via::Task(self.start_task(Owner::Job(id), model, numerics, stream, input)), 0)
         } else {
             let budget_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
-            // An older peer cannot read of fast numbers; its exact ones will do.
-            let reads_fast = self.presence.profile(&choice.peer).is_some_and(|profile| profile.reads_fast);
-            let numerics = if reads_fast { job.options.numerics } else { Numerics::Exact };
-            let bytes = InferRequest::encode_parts(model, budget_ms, job.nonce, numerics, &job.input)
+            let bytes = InferRequest::encode_parts(model, budget_ms, job.nonce, numerics, stream, &job.input)
                 .expect("the input was validated when the request was accepted");
             let exchange = ExchangeId(self.next_exchange);
             self.next_exchange += 1;
@@ -313,6 +311,7 @@ impl Mesh {
             source: choice.source,
             reason: choice.reason,
             sent_bytes,
+            place: Default::default(),
         });
         dropped.iter().for_each(|running| self.stop(running));
         self.event(Event::Sent { id, peer: choice.peer, tier: choice.tier, model: name });
@@ -356,6 +355,16 @@ impl Mesh {
 
     fn on_success(&mut self, now: Timestamp, id: RequestId, running: &Running, success: InferSuccess, spent: &Spent) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
+        if job.options.stream {
+            match job.given.complete(&success.output) {
+                Err(_) => {
+                    let (peer, tier) = (running.peer, running.tier);
+                    return self.finish(id, Err(RunError::Diverged { peer, tier }));
+                }
+                Ok(rest) if rest.is_empty() => {}
+                Ok(rest) => self.outputs.push_back(Output::Event(Event::Part { id, part: rest })),
+            }
+        }
         let output_bytes = success.output.size() as u64;
         let observation = Observation {
             peer: running.peer,
@@ -401,7 +410,14 @@ impl Mesh {
         self.on_attempt_over(now, id, running, "lost".to_owned(), ErrorKind::NetworkError, why);
     }
 
-    fn on_failed(&mut self, now: Timestamp, id: RequestId, running: &Running, kind: ErrorKind, message: &str) {
+    pub(super) fn on_failed(
+        &mut self,
+        now: Timestamp,
+        id: RequestId,
+        running: &Running,
+        kind: ErrorKind,
+        message: &str,
+    ) {
         if kind == ErrorKind::Busy {
             let Some(job) = self.jobs.get_mut(&id) else { return };
             let times = job.attempts.iter().filter(|a| a.peer == running.peer && a.outcome == BUSY).count();
@@ -439,13 +455,13 @@ impl Mesh {
     }
 
     /// The one way out of a request.
-    fn finish(&mut self, id: RequestId, result: Result<Answer, RunError>) {
+    pub(super) fn finish(&mut self, id: RequestId, result: Result<Answer, RunError>) {
         let Some(job) = self.jobs.remove(&id) else { return };
         job.running.iter().for_each(|running| self.stop(running));
         self.event(Event::Answered { id, result });
     }
 
-    fn stop(&mut self, running: &Running) {
+    pub(super) fn stop(&mut self, running: &Running) {
         match running.via {
             Via::Task(task) => self.cancel_task(task),
             Via::Exchange(exchange) => {

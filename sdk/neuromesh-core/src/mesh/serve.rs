@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{ErrorKind, Mesh, Output, Owner, TaskError, TaskOutput};
 use crate::{
     Digest, ExchangeId, PeerId, Receipt, ShapeClass, TaskId, Timestamp,
+    mesh::stream::Telling,
     router::Source,
     wire::{InferReply, InferRequest, InferSuccess},
 };
@@ -22,6 +23,8 @@ pub(super) struct Serving {
     input: Digest,
     since: Timestamp,
     pub deadline: Timestamp,
+    /// Parts on their way to the asker, if it wants them.
+    pub telling: Option<Telling>,
 }
 
 impl Mesh {
@@ -37,8 +40,9 @@ impl Mesh {
                 let deadline = now + Duration::from_millis(request.budget_ms.into()).min(MAX_BUDGET);
                 let class = ShapeClass::of(&request.input);
                 let owner = Owner::Exchange(exchange);
-                let task = self.start_task(owner, request.model, request.numerics, request.input);
-                let serving = Serving { peer, task, model: request.model, class, input, since: now, deadline };
+                let telling = request.stream.then(Telling::default);
+                let task = self.start_task(owner, request.model, request.numerics, request.stream, request.input);
+                let serving = Serving { peer, task, model: request.model, class, input, since: now, deadline, telling };
                 self.serving.insert(exchange, serving);
             }
         }

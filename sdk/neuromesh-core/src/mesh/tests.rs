@@ -7,6 +7,8 @@ use crate::{
     wire::{InferReply, InferRequest, InferSuccess},
 };
 
+mod stream;
+
 const START: Timestamp = Timestamp::from_millis(1_000);
 
 fn ms(ms: u64) -> Duration {
@@ -226,19 +228,6 @@ fn fast_numbers_are_taken_where_they_were_asked_for_and_nowhere_else() {
     }
 }
 
-/// A peer of before refuses a header that goes on, and says nothing of it in its presence.
-#[test]
-fn a_peer_that_cannot_read_of_fast_numbers_is_asked_for_exact_ones() {
-    let (_, mut edge) = server(2);
-    let before = Profile { reads_fast: false, ..edge.own_profile() };
-    edge.presence.handle(START + ms(300), presence::Input::Profile(before));
-    edge.handle(START + ms(600), Input::Tick);
-    let mut tab = tab(&mut [&mut edge]);
-    let options = Options { numerics: Numerics::Fast, ..only(Tier::Edge) };
-    let (_, _, bytes) = asked(&run(&mut tab, NOW, 1, options)).unwrap();
-    assert_eq!(InferRequest::decode(&bytes).unwrap().numerics, Numerics::Exact);
-}
-
 #[test]
 fn what_an_engine_remembers_is_offered_and_counted_with() {
     let class = |input: &str| ShapeClass::of(&Payload::Text(input.into()));
@@ -435,6 +424,7 @@ fn an_aborted_question_cancels_its_task_and_is_not_answered() {
             budget_ms: 1000,
             nonce: 0,
             numerics: Numerics::Exact,
+            stream: false,
             input: Payload::Text("x".into()),
         };
         let bytes = bytes.encode().unwrap();
@@ -451,9 +441,16 @@ fn an_aborted_question_cancels_its_task_and_is_not_answered() {
 #[test]
 fn what_is_asked_is_refused_with_a_reason() {
     let bytes = |model, text: &str| {
-        InferRequest { model, budget_ms: 1000, nonce: 0, numerics: Numerics::Exact, input: Payload::Text(text.into()) }
-            .encode()
-            .unwrap()
+        InferRequest {
+            model,
+            budget_ms: 1000,
+            nonce: 0,
+            numerics: Numerics::Exact,
+            stream: false,
+            input: Payload::Text(text.into()),
+        }
+        .encode()
+        .unwrap()
     };
     let kind_of = |mesh: &mut Mesh, exchange, bytes| {
         mesh.handle(
@@ -485,6 +482,7 @@ fn a_served_run_ends_with_the_askers_time() {
         budget_ms: 100,
         nonce: 0,
         numerics: Numerics::Exact,
+        stream: false,
         input: Payload::Text("x".into()),
     };
     let peer = PeerId::from_public_key([9; 32]);

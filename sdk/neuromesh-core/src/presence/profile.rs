@@ -39,8 +39,6 @@ pub struct Profile {
     pub slots: u32,
     /// Model runs that it has taken and not finished.
     pub queue: u32,
-    /// Whether it reads requests for fast numbers, which peers of before cannot.
-    pub reads_fast: bool,
     /// The models that it holds.
     pub models: Vec<Offer>,
     /// The rooms that it is in.
@@ -78,7 +76,6 @@ impl Default for Profile {
             serves: false,
             slots: 1,
             queue: 0,
-            reads_fast: false,
             models: Vec::new(),
             rooms: Vec::new(),
         }
@@ -113,10 +110,7 @@ impl Profile {
             ("queue".to_owned(), value(&self.queue)),
             ("models".to_owned(), value(&models)),
         ]);
-        // Absent where they say nothing.
-        if self.reads_fast {
-            entries.insert("fast".to_owned(), value(&true));
-        }
+        // Absent where there are none.
         if !self.rooms.is_empty() {
             entries.insert("rooms".to_owned(), value(&self.rooms[..self.rooms.len().min(MAX_ROOMS)]));
         }
@@ -138,7 +132,6 @@ impl Profile {
             serves: parse(entries, "serves")?.unwrap_or(default.serves),
             slots: parse(entries, "slots")?.unwrap_or(default.slots),
             queue: parse(entries, "queue")?.unwrap_or(default.queue),
-            reads_fast: parse(entries, "fast")?.unwrap_or(default.reads_fast),
             models: parse(entries, "models")?.unwrap_or(default.models),
             rooms: parse(entries, "rooms")?.unwrap_or(default.rooms),
         };

@@ -184,9 +184,9 @@ fn records_over_a_bound_or_with_malformed_values_are_refused() {
     assert!(signed(one("of the future", vec![1, 2, 3])).is_ok());
 }
 
-/// A peer of before states neither whether it reads of fast numbers nor times by class.
+/// A peer may state no times by class.
 #[test]
-fn a_record_of_before_is_read() {
+fn a_record_without_times_is_read() {
     let offer = Offer {
         name: "m".into(),
         digest: Digest::of(b"m"),
@@ -195,14 +195,14 @@ fn a_record_of_before_is_read() {
         service_us: Some(5),
         times: vec![(ShapeClass::of_size(9), 5)],
     };
-    let profile = Profile { reads_fast: true, models: vec![offer], ..Profile::default() };
+    let profile = Profile { models: vec![offer], ..Profile::default() };
     let version = Version { generation: 1, number: 1 };
     let mut entries = profile.to_entries();
     let key = SigningKey::from_bytes(&key(3));
     assert_eq!(Record::sign(&key, version, entries.clone()).verify().as_ref(), Ok(&profile));
-    assert!(entries.remove("fast").is_some() && entries.remove("times").is_some());
+    assert!(entries.remove("times").is_some());
     let before = Record::sign(&key, version, entries).verify().unwrap();
-    assert!(!before.reads_fast && before.models[0].times.is_empty() && before.models[0].service_us == Some(5));
+    assert!(before.models[0].times.is_empty() && before.models[0].service_us == Some(5));
 }
 
 #[test]
@@ -223,7 +223,6 @@ fn the_largest_profile_makes_a_valid_record() {
         serves: true,
         slots: u32::MAX,
         queue: u32::MAX,
-        reads_fast: true,
         models: (0..100).map(offer).collect(),
         rooms: (0..20).map(|number: u32| crate::rooms::RoomId::of(&number.to_string())).collect(),
     };

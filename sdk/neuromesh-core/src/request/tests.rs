@@ -2,7 +2,8 @@ use super::*;
 
 #[test]
 fn options_read_as_callers_write_them() {
-    let json = r#"{"tier":"edge","prefer":"device","deadlineMs":1500,"privacy":"device","numerics":"fast"}"#;
+    let json =
+        r#"{"tier":"edge","prefer":"device","deadlineMs":1500,"privacy":"device","numerics":"fast","stream":true}"#;
     let options: Options = serde_json::from_str(json).unwrap();
     let expected = Options {
         tier: Some(Tier::Edge),
@@ -10,11 +11,13 @@ fn options_read_as_callers_write_them() {
         deadline: Some(std::time::Duration::from_millis(1500)),
         privacy: Privacy::Device,
         numerics: Numerics::Fast,
+        stream: true,
     };
     assert_eq!(options, expected);
     assert_eq!(serde_json::to_string(&options).unwrap(), json);
     assert_eq!(serde_json::from_str::<Options>("{}").unwrap(), Options::default());
-    assert!(!serde_json::to_string(&Options::default()).unwrap().contains("numerics"));
+    let plain = serde_json::to_string(&Options::default()).unwrap();
+    assert!(!plain.contains("numerics") && !plain.contains("stream"));
     assert!(serde_json::from_str::<Options>(r#"{"privcy":"device"}"#).is_err(), "a typo must not mean less privacy");
     assert!(serde_json::from_str::<Options>(r#"{"deadlineMs":-1}"#).is_err());
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Machine, Outgoing};
 use crate::{
-    Digest, ExchangeId, Mesh, Payload, PeerId, Request, RequestId, TaskId, Timestamp,
+    Digest, ExchangeId, Mesh, Part, Payload, PeerId, Request, RequestId, TaskId, Timestamp,
     mesh::{Config, ErrorKind, Event, ExchangeError, Input, LocalModel, Output, Path, TaskError, TaskOutput},
     receipt::Exactness,
 };
@@ -21,6 +21,8 @@ pub enum Frame {
     Ask(ExchangeId, Vec<u8>),
     /// The asker lost interest.
     Abort(ExchangeId),
+    /// A part of the answer to a question of that number.
+    Part(ExchangeId, Vec<u8>),
     /// The answer to a question of that number.
     Reply(ExchangeId, Vec<u8>),
 }
@@ -34,12 +36,14 @@ pub struct Speed {
     pub load: Duration,
     /// To fetch one that is not held.
     pub fetch: Duration,
+    /// To write a part of an answer to whoever asked.
+    pub write: Duration,
 }
 
 impl Default for Speed {
     fn default() -> Self {
         let ms = Duration::from_millis;
-        Self { service: ms(20), load: ms(300), fetch: ms(2000) }
+        Self { service: ms(20), load: ms(300), fetch: ms(2000), write: ms(0) }
     }
 }
 
@@ -55,7 +59,7 @@ pub struct Peer {
     pub speed: Speed,
     /// What runs give from now on.
     pub answering: Answering,
-    /// When it is set, runs of the engine never end.
+    /// While it is set, the engine says nothing more, but for runs that were cancelled.
     pub hangs: bool,
     /// Everything that listeners were told.
     pub events: Vec<(Timestamp, Event)>,
@@ -66,13 +70,25 @@ pub struct Peer {
     /// How often it was stopped.
     pub cancels: usize,
     models: Vec<LocalModel>,
-    tasks: BTreeMap<TaskId, (Timestamp, Result<TaskOutput, TaskError>)>,
+    tasks: BTreeMap<TaskId, Virtual>,
+    /// Parts that are being written, and until when.
+    writing: BTreeMap<ExchangeId, Timestamp>,
     asking: BTreeMap<ExchangeId, PeerId>,
     /// The asker and its number of each question that was put to this peer.
     asked: BTreeMap<ExchangeId, (PeerId, ExchangeId)>,
     next_asked: u64,
     links: VecDeque<(PeerId, bool)>,
     frames: VecDeque<Outgoing<Frame>>,
+}
+
+/// A run of the virtual engine.
+#[derive(Debug)]
+struct Virtual {
+    /// What it tells on the way, in order.
+    parts: VecDeque<(Timestamp, Part)>,
+    done: Timestamp,
+    result: Result<TaskOutput, TaskError>,
+    cancelled: bool,
 }
 
 impl Peer {
@@ -89,6 +105,7 @@ impl Peer {
             cancels: 0,
             models: models.clone(),
             tasks: BTreeMap::new(),
+            writing: BTreeMap::new(),
             asking: BTreeMap::new(),
             asked: BTreeMap::new(),
             next_asked: 0,
@@ -110,6 +127,15 @@ impl Peer {
             Event::Answered { id: of, result } if of.0 == id => Some(result),
             _ => None,
         })
+    }
+
+    /// The parts of an answer that a caller was given so far, one by one.
+    pub fn parts(&self, id: u64) -> Vec<Part> {
+        let part = |(_, event): &(Timestamp, Event)| match event {
+            Event::Part { id: of, part } if of.0 == id => Some(part.clone()),
+            _ => None,
+        };
+        self.events.iter().filter_map(part).collect()
     }
 
     /// Something happens to the machine, and its effects are carried out.
@@ -138,12 +164,18 @@ impl Peer {
                     self.send(peer, Frame::Reply(theirs, bytes));
                 }
             }
-            Output::Infer { task, model, input, .. } => self.infer(now, task, model, &input),
+            Output::Part { exchange, bytes } => {
+                if let Some((peer, theirs)) = self.asked.get(&exchange).copied() {
+                    self.send(peer, Frame::Part(theirs, bytes));
+                    self.writing.insert(exchange, now + self.speed.write);
+                }
+            }
+            Output::Infer { task, model, input, stream, .. } => self.infer(now, task, model, stream, &input),
             Output::CancelInfer { task } => {
                 self.cancels += 1;
                 let cancelled = TaskError::new(ErrorKind::Cancelled, "cancelled");
                 if let Some(entry) = self.tasks.get_mut(&task) {
-                    *entry = (now, Err(cancelled));
+                    *entry = Virtual { parts: VecDeque::new(), done: now, result: Err(cancelled), cancelled: true };
                 }
             }
             Output::Dial { peer, .. } => self.links.push_back((peer, true)),
@@ -152,7 +184,7 @@ impl Peer {
         }
     }
 
-    fn infer(&mut self, now: Timestamp, task: TaskId, model: Digest, input: &Payload) {
+    fn infer(&mut self, now: Timestamp, task: TaskId, model: Digest, stream: bool, input: &Payload) {
         self.runs += 1;
         let load = match self.models.iter_mut().find(|held| held.digest == model) {
             Some(held) if held.loaded => Duration::ZERO,
@@ -175,22 +207,46 @@ impl Peer {
             expected: None,
             exactness: Exactness::Exact,
         });
-        let done = if self.hangs { Timestamp::from_millis(u64::MAX) } else { now + load + service };
-        self.tasks.insert(task, (done, result));
+        let whole = result.as_ref().ok().filter(|_| stream).and_then(|done| Part::of_answer(&done.output));
+        let parts = token_by_token(whole.unwrap_or_default(), now + load, service);
+        self.tasks.insert(task, Virtual { parts, done: now + load + service, result, cancelled: false });
     }
 
-    fn finish_tasks(&mut self, now: Timestamp) {
-        while let Some(task) = self.tasks.iter().find(|(_, (at, _))| *at <= now).map(|(task, _)| *task) {
-            let (_, result) = self.tasks.remove(&task).expect("found just now");
-            self.tell(now, Input::TaskDone { task, result });
-            self.tell(now, Input::Models(self.models.clone()));
+    /// When the engine or the network has something to say.
+    fn due(&self) -> Option<Timestamp> {
+        let tasks = self.tasks.values().filter(|task| task.cancelled || !self.hangs);
+        let tasks = tasks.map(|task| task.parts.front().map_or(task.done, |(at, _)| *at));
+        tasks.chain(self.writing.values().copied()).min()
+    }
+
+    fn work(&mut self, now: Timestamp) {
+        while self.due().is_some_and(|due| due <= now) {
+            if let Some(exchange) = self.writing.iter().find(|(_, until)| **until <= now).map(|(id, _)| *id) {
+                self.writing.remove(&exchange);
+                self.tell(now, Input::PartSent { exchange });
+                continue;
+            }
+            let next = |task: &Virtual| task.parts.front().map_or(task.done, |(at, _)| *at);
+            let ready = |task: &Virtual| (task.cancelled || !self.hangs) && next(task) <= now;
+            let ready: Vec<TaskId> = self.tasks.iter().filter(|(_, task)| ready(task)).map(|(id, _)| *id).collect();
+            for task in ready {
+                let part = self.tasks.get_mut(&task).and_then(|running| running.parts.pop_front());
+                match part {
+                    Some((_, part)) => self.tell(now, Input::TaskPart { task, part }),
+                    None => {
+                        let Some(ended) = self.tasks.remove(&task) else { continue };
+                        self.tell(now, Input::TaskDone { task, result: ended.result });
+                        self.tell(now, Input::Models(self.models.clone()));
+                    }
+                }
+            }
         }
     }
 
     fn send(&mut self, to: PeerId, frame: Frame) {
         let (reliable, bytes) = match &frame {
             Frame::Presence(bytes) => (false, bytes.len()),
-            Frame::Ask(_, bytes) | Frame::Reply(_, bytes) => (true, bytes.len()),
+            Frame::Ask(_, bytes) | Frame::Part(_, bytes) | Frame::Reply(_, bytes) => (true, bytes.len()),
             Frame::Abort(_) => (true, 0),
         };
         self.frames.push_back(Outgoing { to, frame, reliable, bytes });
@@ -232,6 +288,7 @@ impl Machine for Peer {
                     self.tell(now, Input::AskAborted { exchange });
                 }
             }
+            Frame::Part(exchange, bytes) => self.tell(now, Input::PartCame { exchange, bytes }),
             Frame::Reply(exchange, bytes) => {
                 if self.asking.remove(&exchange).is_some() {
                     self.tell(now, Input::Replied { exchange, result: Ok(bytes) });
@@ -241,7 +298,7 @@ impl Machine for Peer {
     }
 
     fn on_time(&mut self, now: Timestamp) {
-        self.finish_tasks(now);
+        self.work(now);
         self.tell(now, Input::Tick);
     }
 
@@ -254,8 +311,32 @@ impl Machine for Peer {
     }
 
     fn timeout(&self) -> Option<Timestamp> {
-        self.tasks.values().map(|(at, _)| *at).chain(self.mesh.poll_timeout()).min()
+        self.due().into_iter().chain(self.mesh.poll_timeout()).min()
     }
+}
+
+/// Spreads a text over the time that its run takes.
+fn token_by_token(mut whole: Part, begin: Timestamp, service: Duration) -> VecDeque<(Timestamp, Part)> {
+    let count = u32::try_from(whole.tokens.len()).unwrap_or(u32::MAX);
+    let mut parts = VecDeque::new();
+    for number in 0..count {
+        let left = whole.tokens.split_off(1);
+        let chars = whole.text.chars().count().div_ceil(left.len() + 1);
+        let end = whole.text.char_indices().nth(chars).map_or(whole.text.len(), |(at, _)| at);
+        let text = whole.text.split_off(end);
+        let part = std::mem::replace(&mut whole, Part { text, tokens: left });
+        parts.push_back((begin + service * number / count, part));
+    }
+    parts
+}
+
+/// A generated text of some hundred tokens that depends on model and input.
+pub fn tale(model: &Digest, input: &Payload) -> Result<Payload, TaskError> {
+    let seed = Digest::of(&[model.as_bytes().as_slice(), input.digest().as_bytes()].concat());
+    let tokens: Vec<u32> =
+        (0..200u32).map(|place| u32::from(seed.as_bytes()[place as usize % 32]) * 7 + place).collect();
+    let text: String = tokens.iter().map(|token| ["ab ", "ñ", "🦀", "word "][*token as usize % 4]).collect();
+    Ok(Payload::Json(serde_json::json!({"text": text, "tokens": tokens, "finish": "length"}).to_string()))
 }
 
 /// A JSON text that names model and input: what two peers say to the same question is the same.

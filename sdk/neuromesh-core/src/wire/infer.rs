@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    MAX_ERROR_TEXT, MAX_INFER_BYTES, MAX_INFER_HEADER_BYTES, WireError, clip, decode, decode_extended, encode,
+    MAX_ERROR_TEXT, MAX_INFER_BYTES, MAX_INFER_HEADER_BYTES, WireError, behind, clip, decode, encode, encode_after,
 };
 use crate::{
     Digest, Payload, Receipt, SparseBytes, Tensor,
@@ -14,6 +14,8 @@ use crate::{
 const REQUEST: &str = "infer request";
 const REPLY: &str = "infer reply";
 const LIMITS: (usize, usize) = (MAX_INFER_HEADER_BYTES, MAX_INFER_BYTES);
+/// The kind byte of a reply.
+const KIND: u8 = 0;
 
 /// Asks a peer to run a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct InferRequest {
     pub nonce: u64,
     /// How exact the answer must be.
     pub numerics: Numerics,
+    /// Whether the asker wants parts of the answer as they are made.
+    pub stream: bool,
     /// What to run it on.
     pub input: Payload,
 }
@@ -111,18 +115,15 @@ impl ErrorKind {
     }
 }
 
-/// The header of an exact request. That of a fast one goes on with [`FAST`], and is sent only to peers that say in their
-/// presence that they read it.
 #[derive(Serialize, Deserialize)]
 struct RequestHead {
     model: Digest,
     budget_ms: u32,
     nonce: u64,
+    numerics: Numerics,
+    stream: bool,
     input: PayloadHead,
 }
-
-/// What the header of a fast request ends with.
-const FAST: u8 = 1;
 
 #[derive(Serialize, Deserialize)]
 enum ReplyHead {
@@ -153,7 +154,7 @@ impl InferRequest {
     /// # Errors
     /// [`WireError::Payload`] for an input that breaks a rule.
     pub fn encode(&self) -> Result<Vec<u8>, WireError> {
-        Self::encode_parts(self.model, self.budget_ms, self.nonce, self.numerics, &self.input)
+        Self::encode_parts(self.model, self.budget_ms, self.nonce, self.numerics, self.stream, &self.input)
     }
 
     /// The same from its parts, without a copy of the input.
@@ -165,14 +166,11 @@ impl InferRequest {
         budget_ms: u32,
         nonce: u64,
         numerics: Numerics,
+        stream: bool,
         input: &Payload,
     ) -> Result<Vec<u8>, WireError> {
-        let head = RequestHead { model, budget_ms, nonce, input: describe(input)? };
-        let encoded = match numerics {
-            Numerics::Exact => encode(&head, input.size()),
-            Numerics::Fast => encode(&(head, FAST), input.size()),
-        };
-        with_body(REQUEST, encoded, input)
+        let head = RequestHead { model, budget_ms, nonce, numerics, stream, input: describe(input)? };
+        with_body(REQUEST, encode(&head, input.size()), input)
     }
 
     /// Reads a request.
@@ -180,14 +178,8 @@ impl InferRequest {
     /// # Errors
     /// [`WireError`]; an input that is returned has passed [`Payload::validate`].
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let (head, more, body): (RequestHead, _, _) = decode_extended(REQUEST, bytes, LIMITS)?;
-        let numerics = match more {
-            [] => Numerics::Exact,
-            [FAST] => Numerics::Fast,
-            _ => return Err(WireError::Trailing(REQUEST)),
-        };
-        let input = restore(REQUEST, head.input, body)?;
-        Ok(Self { model: head.model, budget_ms: head.budget_ms, nonce: head.nonce, numerics, input })
+        let (RequestHead { model, budget_ms, nonce, numerics, stream, input }, body) = decode(REQUEST, bytes, LIMITS)?;
+        Ok(Self { model, budget_ms, nonce, numerics, stream, input: restore(REQUEST, input, body)? })
     }
 }
 
@@ -205,7 +197,7 @@ impl InferReply {
         match self {
             Self::Err(failure) => {
                 let message = clip(&failure.message, MAX_ERROR_TEXT).to_owned();
-                Ok(encode(&ReplyHead::Err(Failure { kind: failure.kind, message }), 0))
+                Ok(encode_after(&[KIND], &ReplyHead::Err(Failure { kind: failure.kind, message }), 0))
             }
             Self::Ok(success) => {
                 let head = ReplyHead::Ok {
@@ -214,7 +206,7 @@ impl InferReply {
                     queue_us: success.queue_us,
                     output: describe(&success.output)?,
                 };
-                with_body(REPLY, encode(&head, success.output.size()), &success.output)
+                with_body(REPLY, encode_after(&[KIND], &head, success.output.size()), &success.output)
             }
         }
     }
@@ -224,7 +216,7 @@ impl InferReply {
     /// # Errors
     /// [`WireError`]; an output that is returned has passed [`Payload::validate`].
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        match decode(REPLY, bytes, LIMITS)? {
+        match decode(REPLY, behind(KIND, REPLY, bytes)?, LIMITS)? {
             (ReplyHead::Err(failure), []) => Ok(Self::failure(failure.kind, &failure.message)),
             (ReplyHead::Err(_), _) => Err(WireError::Trailing(REPLY)),
             (ReplyHead::Ok { receipt, load_us, queue_us, output }, body) => {
@@ -261,7 +253,7 @@ fn describe(payload: &Payload) -> Result<PayloadHead, WireError> {
 
 fn with_body(what: &'static str, mut out: Vec<u8>, payload: &Payload) -> Result<Vec<u8>, WireError> {
     // Cannot happen while the bounds in `payload` stand; a test holds them together.
-    if out.len() > MAX_INFER_HEADER_BYTES {
+    if out.len() > 1 + MAX_INFER_HEADER_BYTES {
         return Err(WireError::TooLarge { what, size: out.len(), limit: MAX_INFER_HEADER_BYTES });
     }
     match payload {

@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::{
     Digest, Payload, Receipt, SparseBytes, Tensor,
+    part::{self, MAX_PART_BYTES},
     payload::{DType, MAX_NAME, MAX_RANK, MAX_TENSORS, Part},
     receipt::Exactness,
     request::Numerics,
@@ -27,11 +28,15 @@ fn payloads() -> Vec<Payload> {
 }
 
 fn request(input: Payload) -> InferRequest {
-    InferRequest { model: digest(0xaa), budget_ms: 30_000, nonce: 7, numerics: Numerics::Exact, input }
+    InferRequest { model: digest(0xaa), budget_ms: 30_000, nonce: 7, numerics: Numerics::Exact, stream: false, input }
 }
 
 fn fast(input: Payload) -> InferRequest {
-    InferRequest { numerics: Numerics::Fast, ..request(input) }
+    InferRequest { numerics: Numerics::Fast, stream: true, ..request(input) }
+}
+
+fn part(text: &str, tokens: &[u32]) -> InferPart {
+    InferPart(part::Part { text: text.into(), tokens: tokens.to_vec() })
 }
 
 fn reply(output: Payload) -> InferReply {
@@ -49,6 +54,7 @@ fn messages() -> Vec<Vec<u8>> {
         all.push(reply(payload).encode().unwrap());
     }
     all.push(InferReply::failure(ErrorKind::Busy, "later").encode().unwrap());
+    all.push(part("hé", &[7, 70_000]).encode().unwrap());
     all.push(BlobRequest { digest: digest(9), offset: 1 << 40, len: 1000 }.encode());
     all.push(BlobReply::Data { total: 7, bytes: vec![1, 2, 3] }.encode().unwrap());
     all.push(BlobReply::Missing.encode().unwrap());
@@ -58,6 +64,7 @@ fn messages() -> Vec<Vec<u8>> {
 fn decode_as_all(bytes: &[u8]) -> usize {
     usize::from(InferRequest::decode(bytes).is_ok())
         + usize::from(InferReply::decode(bytes).is_ok())
+        + usize::from(InferPart::decode(bytes).is_ok())
         + usize::from(BlobRequest::decode(bytes).is_ok())
         + usize::from(BlobReply::decode(bytes).is_ok())
 }
@@ -74,6 +81,11 @@ fn messages_come_back_as_they_were() {
     }
     let failure = InferReply::failure(ErrorKind::PluginFailed, "trap");
     assert_eq!(InferReply::decode(&failure.encode().unwrap()), Ok(failure));
+    for told in [part("", &[1]), part("x", &[]), part(&"x".repeat(MAX_PART_BYTES - 8), &[u32::MAX; 2])] {
+        let bytes = told.encode().unwrap();
+        assert!(is_part(&bytes));
+        assert_eq!(InferPart::decode(&bytes), Ok(told));
+    }
     let blob = BlobRequest { digest: digest(9), offset: u64::MAX, len: 1 << 20 };
     assert_eq!(BlobRequest::decode(&blob.encode()), Ok(blob));
     for reply in [BlobReply::Missing, BlobReply::Data { total: u64::MAX, bytes: vec![0; 5] }] {
@@ -86,17 +98,18 @@ fn messages_come_back_as_they_were() {
 fn golden_bytes() {
     let a32 = "aa".repeat(32);
     let text = request(Payload::Text("hi".into())).encode().unwrap();
-    assert_eq!(hex::encode(text), format!("0126000000{a32}b0ea010700026869"));
+    assert_eq!(hex::encode(text), format!("0128000000{a32}b0ea0107000000026869"));
     let text = fast(Payload::Text("hi".into())).encode().unwrap();
-    assert_eq!(hex::encode(text), format!("0127000000{a32}b0ea01070002016869"));
+    assert_eq!(hex::encode(text), format!("0128000000{a32}b0ea0107010100026869"));
     let tensors = request(payloads().remove(3)).encode().unwrap();
-    assert_eq!(hex::encode(tensors), format!("012d000000{a32}b0ea01070301017803020102080100000002000000"));
+    assert_eq!(hex::encode(tensors), format!("012f000000{a32}b0ea010700000301017803020102080100000002000000"));
     let bytes = request(payloads().remove(2)).encode().unwrap();
-    assert_eq!(hex::encode(bytes), format!("012b000000{a32}b0ea0107020902000208010102 09").replace(' ', ""));
+    assert_eq!(hex::encode(bytes), format!("012d000000{a32}b0ea01070000020902000208010102 09").replace(' ', ""));
     let failure = InferReply::failure(ErrorKind::Busy, "later").encode().unwrap();
-    assert_eq!(hex::encode(failure), "01080000000108056c61746572");
+    assert_eq!(hex::encode(failure), "0001080000000108056c61746572");
+    assert_eq!(hex::encode(part("hi", &[7, 300]).encode().unwrap()), "01010700000002686902 07ac02".replace(' ', ""));
     let success = reply(Payload::Json("{}".into())).encode().unwrap();
-    assert_eq!(Digest::of(&success).to_string()[..16], *"22b24fa944ee2143");
+    assert_eq!((success[0], &Digest::of(&success[1..]).to_string()[..16]), (0, "22b24fa944ee2143"));
     let blob = BlobRequest { digest: digest(0xaa), offset: 300, len: 2 }.encode();
     assert_eq!(hex::encode(blob), format!("0123000000{a32}ac0202"));
     assert_eq!(hex::encode(BlobReply::Missing.encode().unwrap()), "010100000001");
@@ -157,7 +170,7 @@ fn promises_reserve_nothing() {
     // A reply whose tensor list claims 2^32 - 1 entries, and a text of as many bytes.
     for tag in [0u8, 1, 2, 3] {
         let mut head = digest(1).as_bytes().to_vec();
-        head.extend_from_slice(&[1, 1, tag]);
+        head.extend_from_slice(&[1, 1, 0, 0, tag]);
         head.extend_from_slice(&huge);
         let mut message = vec![VERSION];
         message.extend_from_slice(&(head.len() as u32).to_le_bytes());
@@ -181,6 +194,14 @@ fn bounds_hold_on_both_sides() {
     assert!(whole.len() <= MAX_BLOB_BYTES);
     let text = Payload::Text("x".repeat(MAX_PAYLOAD_BYTES + 1));
     assert!(matches!(request(text).encode(), Err(WireError::Payload(_))));
+    let over = part(&"x".repeat(MAX_PART_BYTES), &[1]);
+    assert!(matches!(over.encode(), Err(WireError::TooLarge { .. })));
+    assert!(matches!(InferPart::decode(&encode_after(&[1], &over.0, 0)), Err(WireError::TooLarge { .. })));
+    assert!(
+        part("", &[]).encode().is_err() && InferPart::decode(&encode_after(&[1], &part::Part::default(), 0)).is_err()
+    );
+    let most = part("", &[u32::MAX; MAX_PART_BYTES / 4]);
+    assert_eq!(InferPart::decode(&most.encode().unwrap()), Ok(most));
 }
 
 /// The header of the largest valid payload fits in its bound, so that encoding a valid payload cannot fail.

@@ -1,14 +1,14 @@
 //! Everything at once: requests all the time while peers crash, restart, hang and lose each other.
 
 use neuromesh_core::{
-    Options, Payload, PeerId, Privacy, Tier,
+    Options, Part, Payload, PeerId, Privacy, Tier,
     mesh::{Event, RunError},
-    sim::{Peer, Speed},
+    sim::{Peer, Speed, tale},
 };
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
-use crate::world::{World, add, config, lossy, model, ms, prefer, secs, seeds, text};
+use crate::world::{World, add, config, digest, lossy, model, ms, prefer, secs, seeds, text};
 
 #[test]
 fn every_request_ends_once_and_every_answer_is_right() {
@@ -17,6 +17,7 @@ fn every_request_ends_once_and_every_answer_is_right() {
         let mut world = World::new(seed, lossy());
         let servers: Vec<PeerId> = (0..4).map(|n| add(&mut world, 100 + n, Tier::Edge, seed)).collect();
         let tabs: Vec<PeerId> = (0..6).map(|n| add(&mut world, n, Tier::Device, seed)).collect();
+        servers.iter().chain(&tabs).for_each(|id| world.with(id, |peer, _| peer.answering = tale));
         for tab in &tabs {
             world.connect(*tab, servers[0]);
             world.connect(*tab, *servers.choose(&mut rng).expect("four"));
@@ -32,6 +33,7 @@ fn every_request_ends_once_and_every_answer_is_right() {
             let options = Options {
                 privacy: if rng.random_bool(0.1) { Privacy::Device } else { Privacy::Any },
                 deadline: Some(ms(rng.random_range(200..8000))),
+                stream: rng.random_bool(0.5),
                 ..prefer(*[Tier::Edge, Tier::Device].choose(&mut rng).expect("two"))
             };
             world.with(&tab, |peer, now| peer.run(now, round, text("m", options)));
@@ -43,7 +45,8 @@ fn every_request_ends_once_and_every_answer_is_right() {
                 1 if world.machines().all(|(id, _)| *id != server) => {
                     let mut config = config(100 + number as u16, Tier::Edge, seed);
                     config.generation = round;
-                    let peer = Peer::new(config, vec![model("m", false)], Speed::default(), world.now());
+                    let mut peer = Peer::new(config, vec![model("m", false)], Speed::default(), world.now());
+                    peer.answering = tale;
                     world.insert(server, peer);
                 }
                 2 => world.partition(&[&tabs[..3], &servers[..1]]),
@@ -73,11 +76,18 @@ fn every_request_ends_once_and_every_answer_is_right() {
                 })
                 .collect();
             assert_eq!(ends.len(), 1, "request {id} ends once");
+            let parts = world.machine(&tab).parts(id);
+            let mut told = Part::default();
+            parts.into_iter().for_each(|part| told.append(part));
+            let whole = tale(&digest("m"), &text("m", Options::default()).input).expect("a tale");
+            let whole = Part::of_answer(&whole).expect("a text");
+            assert!(whole.text.starts_with(&told.text) && whole.tokens.starts_with(&told.tokens), "request {id}");
             match ends[0] {
                 Ok(answer) => {
                     answer.receipt.verify().expect("signed");
                     assert_eq!(answer.receipt.input, input);
                     assert_eq!(answer.receipt.output, answer.output.digest());
+                    assert!(told.is_empty() || told == whole, "request {id} has all parts or wanted none");
                     assert_eq!(answer.route.attempts.last().expect("one answered").outcome, "answered");
                 }
                 Err(RunError::Cancelled | RunError::DeadlineExceeded { .. }) => {}

@@ -1,10 +1,10 @@
 //! Bytes from a peer that means no good.
 
 use neuromesh_core::{
-    ExchangeId, Options, PeerId, Tier,
+    ExchangeId, Options, Part, PeerId, Tier,
     mesh::{ExchangeError, Input},
     sim::{Conditions, Frame, Machine},
-    wire::InferRequest,
+    wire::{InferPart, InferRequest},
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -40,15 +40,18 @@ fn garbage_from_a_peer_changes_nothing_for_others() {
         budget_ms: 9,
         nonce: 1,
         numerics: Default::default(),
+        stream: false,
         input: text("m", Options::default()).input,
     };
     let question = question.encode().expect("valid");
+    let part = InferPart(Part { text: "word ".into(), tokens: vec![7] }).encode().expect("valid");
     for n in 0..3000u64 {
-        let frame = match rng.random_range(0..5) {
+        let frame = match rng.random_range(0..6) {
             0 => Frame::Presence((0..rng.random_range(0..300)).map(|_| rng.random()).collect()),
             1 => Frame::Presence(noise(&mut rng, &question)),
             2 => Frame::Ask(ExchangeId(n), noise(&mut rng, &question)),
             3 => Frame::Reply(ExchangeId(n), noise(&mut rng, &question)),
+            4 => Frame::Part(ExchangeId(n), noise(&mut rng, &part)),
             _ => Frame::Abort(ExchangeId(rng.random_range(0..n + 1))),
         };
         world.with(&edge, |peer, now| peer.on_frame(now, evil, frame));

@@ -5,4 +5,5 @@ mod faults;
 mod hostile;
 mod requests;
 mod rooms;
+mod streams;
 mod world;

@@ -7,7 +7,7 @@ use libp2p::StreamProtocol;
 use neuromesh_core::{
     ExchangeId, PeerId,
     mesh::ExchangeError,
-    wire::{MAX_INFER_BYTES, MAX_PRESENCE_BYTES},
+    wire::{MAX_INFER_BYTES, MAX_PRESENCE_BYTES, is_part},
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -26,7 +26,9 @@ pub(crate) const INFER: StreamProtocol = StreamProtocol::new(neuromesh_core::wir
 const PRESENCE_QUEUE: usize = 8;
 /// Streams of each protocol served at once.
 const MAX_SERVED: usize = 1024;
-/// A request must have come whole within this time, and a reply must have left.
+/// Frames that wait to be written to one asker: a part and the reply.
+const REPLY_QUEUE: usize = 2;
+/// A request must have come whole within this time, and a part or a reply must have left.
 const TRANSFER: Duration = Duration::from_secs(60);
 /// Opening a stream.
 const OPEN: Duration = Duration::from_secs(10);
@@ -72,7 +74,7 @@ impl Links {
         let control = self.control.clone();
         platform::spawn(async move {
             let result = tokio::select! {
-                result = exchange_bytes(control, peer, bytes) => result,
+                result = converse(control, peer, bytes, exchange, &happened) => result,
                 // Dropping the stream resets it, which tells the other side to stop working.
                 () = cancel.cancelled() => return,
             };
@@ -92,7 +94,14 @@ async fn open(mut control: Control, peer: PeerId, protocol: StreamProtocol) -> R
     }
 }
 
-async fn exchange_bytes(control: Control, peer: PeerId, bytes: Vec<u8>) -> Result<Vec<u8>, ExchangeError> {
+/// Asks, hands parts on as they come, and returns the reply.
+async fn converse(
+    control: Control,
+    peer: PeerId,
+    bytes: Vec<u8>,
+    exchange: ExchangeId,
+    happened: &mpsc::Sender<Happened>,
+) -> Result<Vec<u8>, ExchangeError> {
     let lost = |error: io::Error| match error.kind() {
         io::ErrorKind::InvalidData => ExchangeError::TooLarge,
         _ => ExchangeError::Lost(error.to_string()),
@@ -100,9 +109,15 @@ async fn exchange_bytes(control: Control, peer: PeerId, bytes: Vec<u8>) -> Resul
     let mut stream = open(control, peer, INFER).await?;
     frames::write(&mut stream, &bytes).await.map_err(lost)?;
     // The write side stays open: its end tells the other side that nobody waits any more.
-    let reply = frames::read(&mut stream, MAX_INFER_BYTES).await.map_err(lost)?;
-    let _ = stream.close().await;
-    reply.ok_or_else(|| ExchangeError::Lost("the peer closed the stream without an answer".into()))
+    loop {
+        let frame = frames::read(&mut stream, MAX_INFER_BYTES).await.map_err(lost)?;
+        let frame = frame.ok_or_else(|| ExchangeError::Lost("the peer closed the stream without an answer".into()))?;
+        if !is_part(&frame) {
+            let _ = stream.close().await;
+            return Ok(frame);
+        }
+        let _ = happened.send(Happened::PartCame(exchange, frame)).await;
+    }
 }
 
 async fn write_presence(control: Control, peer: PeerId, mut frames_out: mpsc::Receiver<Vec<u8>>) {
@@ -147,18 +162,29 @@ pub(crate) async fn accept_infer(mut incoming: Incoming, happened: mpsc::Sender<
 
 async fn serve(mut stream: Stream, peer: PeerId, happened: mpsc::Sender<Happened>) -> Option<()> {
     let request = platform::timeout(TRANSFER, frames::read(&mut stream, MAX_INFER_BYTES)).await?.ok()??;
-    let (reply, answered) = oneshot::channel();
+    let (reply, mut frames_out) = mpsc::channel(REPLY_QUEUE);
     let (number, numbered) = oneshot::channel();
     happened.send(Happened::Asked(peer, request, reply, number)).await.ok()?;
     let exchange = numbered.await.ok()?;
-    let mut byte = [0];
-    let answer = tokio::select! {
-        answer = answered => answer.ok()?,
-        _ = stream.read(&mut byte) => {
-            let _ = happened.send(Happened::AskAborted(exchange)).await;
-            return None;
+    loop {
+        let mut byte = [0];
+        let written = tokio::select! {
+            frame = frames_out.recv() => match frame {
+                None => return None,
+                Some(frame) => {
+                    let written = platform::timeout(TRANSFER, frames::write(&mut stream, &frame)).await;
+                    written.and_then(Result::ok).map(|()| is_part(&frame))
+                }
+            },
+            _ = stream.read(&mut byte) => None,
+        };
+        match written {
+            Some(true) => happened.send(Happened::PartSent(exchange)).await.ok()?,
+            Some(false) => return stream.close().await.ok(),
+            None => {
+                let _ = happened.send(Happened::AskAborted(exchange)).await;
+                return None;
+            }
         }
-    };
-    platform::timeout(TRANSFER, frames::write(&mut stream, &answer)).await?.ok()?;
-    stream.close().await.ok()
+    }
 }

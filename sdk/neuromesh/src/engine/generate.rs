@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use neuromesh_core::Payload;
+use neuromesh_core::{Part, Payload};
 use neuromesh_infer::{
     Model, RunOptions,
     generation::{
@@ -80,16 +80,16 @@ impl TextModel {
     }
 }
 
-/// One step: the answer once it is complete, and before that the parts as they come, `{"token", "text"}`.
-pub(super) fn step(run: &mut GenerateRun, parts: &mut Vec<Payload>) -> Result<Option<Payload>, JobError> {
+/// One step: the answer once it is complete, and before that the parts as they come.
+pub(super) fn step(run: &mut GenerateRun, parts: &mut Part) -> Result<Option<Payload>, JobError> {
     match run.step().map_err(error)? {
-        Progress::Token(token, text) => parts.push(Payload::Json(json!({"token": token, "text": text}).to_string())),
-        Progress::Text(text) if !text.is_empty() => parts.push(Payload::Json(json!({"text": text}).to_string())),
+        Progress::Working => {}
+        Progress::Token(token, text) => parts.append(Part { text, tokens: vec![token] }),
+        Progress::Text(text) => parts.append(Part { text, tokens: Vec::new() }),
         Progress::Done(Generated { tokens, text, finish }) => {
             let finish = if finish == Finish::Stop { "stop" } else { "length" };
             return Ok(Some(Payload::Json(json!({"text": text, "tokens": tokens, "finish": finish}).to_string())));
         }
-        _ => {}
     }
     Ok(None)
 }

@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use neuromesh_core::{Digest, Manifest, Numerics, ShapeClass, choice::Backend, ids::DigestWriter};
+use neuromesh_core::{Digest, Manifest, Numerics, Part, ShapeClass, choice::Backend, ids::DigestWriter};
 use neuromesh_infer::{Run, RunOptions, kernels::cpu, kernels::threads::Threads};
 
 use super::{
-    Cancel, Conduct, Engine, Job, JobDone, JobError, PluginHost, Prepared,
+    Cancel, Conduct, Engine, Job, JobDone, JobError, PartSink, PluginHost, Prepared,
     crew::{Crew, Loan},
     memo::Memo,
 };
@@ -148,7 +148,7 @@ impl Shared {
         let class = ShapeClass::of(&job.input);
         let threads = u16::try_from(self.crew.total()).unwrap_or(u16::MAX);
         let backend = self.memo.choose(job.model, class, &Backend::candidates(job.numerics, threads));
-        let mut conductor = Conductor { loan: &mut loan, backend, as_chosen: true };
+        let mut conductor = Conductor { loan: &mut loan, backend, as_chosen: true, parts: job.parts };
         let watch = Stopwatch::start();
         let (output, exactness) = prepared.run(job.input, self.plugins.as_deref(), cancel, &mut conductor)?;
         let service = watch.elapsed();
@@ -205,6 +205,7 @@ struct Conductor<'a> {
     loan: &'a mut Loan,
     backend: Backend,
     as_chosen: bool,
+    parts: Option<PartSink>,
 }
 
 impl Conduct for Conductor<'_> {
@@ -222,6 +223,12 @@ impl Conduct for Conductor<'_> {
             run.set_threads(Threads::single());
             self.loan.narrow();
             self.as_chosen = false;
+        }
+    }
+
+    fn part(&mut self, part: Part) {
+        if let Some(parts) = &self.parts {
+            parts.push(part);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use neuromesh_core::{DType, Digest, Payload, Pipeline, SparseBytes, Tensor, model, receipt::Exactness};
+use neuromesh_core::{DType, Digest, Part, Payload, Pipeline, SparseBytes, Tensor, model, receipt::Exactness};
 use neuromesh_infer::{
     self as infer, LoadError, Model, RunError, RunOptions,
     audio::{VoiceDetector, VoiceRun},
@@ -51,6 +51,11 @@ pub trait Conduct: Send {
         let _ = run;
     }
 
+    /// A part of the output was made.
+    fn part(&mut self, part: Part) {
+        let _ = part;
+    }
+
     /// The run is over, however it ended.
     fn end(&mut self) {}
 }
@@ -64,7 +69,7 @@ impl Conduct for RunOptions {
 /// A run under way, one operator of the graph at a time.
 pub struct PreparedRun {
     running: Running,
-    parts: Vec<Payload>,
+    parts: Part,
 }
 
 enum Running {
@@ -155,7 +160,11 @@ impl Prepared {
                 if cancel.is_cancelled() {
                     return Err(JobError::Cancelled);
                 }
-                if let Some(output) = run.step()? {
+                let output = run.step()?;
+                if let Some(part) = run.take_parts() {
+                    conduct.part(part);
+                }
+                if let Some(output) = output {
                     return Ok((output, run.exactness()));
                 }
             }
@@ -193,7 +202,7 @@ impl Prepared {
             (Kind::Embedding(_), _) => return wrong("text"),
             (Kind::Plugin(_), _) => return wrong("bytes, through its plugin"),
         };
-        Ok(PreparedRun { running, parts: Vec::new() })
+        Ok(PreparedRun { running, parts: Part::default() })
     }
 
     /// Runs the graph alone.
@@ -298,9 +307,9 @@ impl PreparedRun {
         }
     }
 
-    /// The parts of the answer that came since the last call, in order; most pipelines have none.
-    pub fn take_parts(&mut self) -> Vec<Payload> {
-        std::mem::take(&mut self.parts)
+    /// What was made of the answer since the last call, as one part; most pipelines make none before the answer.
+    pub fn take_parts(&mut self) -> Option<Part> {
+        Some(std::mem::take(&mut self.parts)).filter(|part| !part.is_empty())
     }
 }
 

@@ -1,6 +1,5 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    future::poll_fn,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -95,12 +94,7 @@ impl Hub {
         (Self(shared.clone()), Muxer::new(shared))
     }
 
-    /// Waits until [`Hub::flush`] has something to do, or the muxer is gone.
-    pub(crate) async fn woken(&self) {
-        poll_fn(|cx| self.poll_woken(cx)).await;
-    }
-
-    /// As [`Hub::woken`].
+    /// Ready when [`Hub::flush`] has something to do, or the muxer is gone.
     pub(crate) fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.task.register(cx.waker());
         let state = self.0.lock();

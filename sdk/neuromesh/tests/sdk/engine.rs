@@ -118,7 +118,7 @@ impl Bench {
     }
 
     fn job(&self, numerics: Numerics, input: Payload) -> Job {
-        Job { model: self.manifest.digest(), manifest: self.manifest.clone(), numerics, input }
+        Job { model: self.manifest.digest(), manifest: self.manifest.clone(), numerics, input, parts: None }
     }
 
     async fn run(&self, engine: &LocalEngine, numerics: Numerics) -> JobDone {

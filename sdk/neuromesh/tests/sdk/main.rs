@@ -6,3 +6,4 @@ mod models;
 mod paths;
 mod peers;
 mod pipelines;
+mod streams;

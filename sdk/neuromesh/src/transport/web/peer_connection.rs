@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
-    future::pending,
+    future::{pending, poll_fn},
     io,
     rc::Rc,
     time::Duration,
@@ -297,7 +297,7 @@ impl Task {
                 }
             };
             tokio::select! {
-                () = hub.woken() => {}
+                () = poll_fn(|cx| hub.poll_woken(cx)) => {}
                 () = table.changed.notified() => {}
                 order = orders.recv(), if !established => match order {
                     Some(Order::Established) => {
