@@ -16,6 +16,8 @@ export { MeshDocument, type DocumentEvents } from "./document.js";
 export { NeuromeshError, type ErrorName } from "./errors.js";
 export { join } from "./join.js";
 export { Mesh } from "./mesh.js";
+export { MeshStream } from "./mesh-stream.js";
+export { Room } from "./room.js";
 export { AnswerStream } from "./stream.js";
 export type {
   Attempt,
@@ -38,6 +40,8 @@ export type {
   Part,
   PeerInfo,
   Receipt,
+  RoomEvents,
+  RoomOptions,
   Route,
   RunOptions,
   Takes,

@@ -3,7 +3,7 @@
 //! ```text
 //!   identity.json   the key (0600)          blobs/        model files by content
 //!   node.json       how to reach the node   state.redb    documents, names of models
-//!                   that runs here (0600)
+//!                   that runs here (0600)   webrtc.json   the certificate of `/webrtc-direct` (0600)
 //! ```
 
 use std::{
@@ -74,6 +74,11 @@ impl DataDir {
     /// The file of the key.
     pub fn identity(&self) -> PathBuf {
         self.0.join("identity.json")
+    }
+
+    /// The file of the certificate of `/webrtc-direct`.
+    pub fn certificate(&self) -> PathBuf {
+        self.0.join("webrtc.json")
     }
 
     /// The file that tells how to reach the node that runs here.

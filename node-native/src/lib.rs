@@ -11,6 +11,7 @@
 //! [`config`] settles flags over environment over a TOML file. [`models`] brings a model's files into the store, directly
 //! or through a running node. What decides anything about the mesh lives in `neuromesh-core`, not here.
 
+pub mod certificate;
 pub mod cli;
 pub mod client;
 pub mod config;

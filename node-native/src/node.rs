@@ -14,6 +14,7 @@ use neuromesh::{
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
+    certificate::{self, CertificateError},
     client::NodeRecord,
     config::NodeConfig,
     data::{DataDir, DataError, Stores},
@@ -58,6 +59,9 @@ pub enum StartError {
     /// The page's folder.
     #[error("--web {0}: no such folder with an index.html in it; build the page first")]
     Web(std::path::PathBuf),
+    /// Its certificate cannot be had.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The record for the command line.
     #[error("node.json cannot be written: {0}")]
     Record(io::Error),
@@ -163,6 +167,7 @@ pub async fn join(data: &DataDir, identity: &Identity, config: &NodeConfig) -> R
         dial: config.peers.clone(),
         external: config.external.clone(),
         relay_server: config.relay,
+        certificate: Some(certificate::open(data)?),
         concurrency: config.threads,
         ..MeshConfig::new(identity.seed(), config.tier)
     };

@@ -25,7 +25,9 @@ pub mod part;
 pub mod payload;
 pub mod presence;
 pub mod receipt;
+pub mod relays;
 pub mod request;
+pub mod rooms;
 pub mod router;
 pub mod sim;
 #[cfg(feature = "sync")]

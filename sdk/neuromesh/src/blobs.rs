@@ -7,8 +7,7 @@ use std::{
 };
 
 use futures::StreamExt;
-use libp2p::{Stream, StreamProtocol};
-use libp2p_stream::{Control, IncomingStreams};
+use libp2p::StreamProtocol;
 use neuromesh_core::{
     Digest, Manifest, PeerId,
     model::MAX_MANIFEST_BYTES,
@@ -22,6 +21,7 @@ use crate::{
     engine::JobError,
     frames, platform,
     storage::{BlobStore, BlobWriter, DocStore, StorageError},
+    streams::{Control, Incoming, Stream},
     swarm::libp2p_id,
 };
 
@@ -34,7 +34,7 @@ const STALL: Duration = Duration::from_secs(20);
 const MAX_SERVED: usize = 64;
 
 /// Serves the files of `blobs` to whoever asks.
-pub(crate) async fn serve(mut incoming: IncomingStreams, blobs: Arc<dyn BlobStore>) {
+pub(crate) async fn serve(mut incoming: Incoming, blobs: Arc<dyn BlobStore>) {
     let slots = Arc::new(Semaphore::new(MAX_SERVED));
     while let Some((peer, stream)) = incoming.next().await {
         let Ok(slot) = slots.clone().try_acquire_owned() else {

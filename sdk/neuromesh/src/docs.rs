@@ -6,7 +6,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures::channel::oneshot;
 use libp2p::StreamProtocol;
-use libp2p_stream::{Control, IncomingStreams};
 use neuromesh_core::{
     PeerId, TaskId,
     sync::{self, Input, Output, StoreFailure, StoreOp, Stored, Sync, SyncError},
@@ -18,6 +17,7 @@ use crate::{
     error::{Error, ErrorKind},
     platform,
     storage::{DocStore, StorageError, StoreChange},
+    streams::{Control, Incoming},
 };
 
 /// The version of a document: the hashes of its latest changes.
@@ -123,7 +123,7 @@ impl Docs {
 }
 
 /// Hands the streams that peers open to the task.
-pub(crate) async fn accept(incoming: IncomingStreams, docs: Docs) {
+pub(crate) async fn accept(incoming: Incoming, docs: Docs) {
     links::accept(incoming, docs).await;
 }
 

@@ -2,13 +2,16 @@
 
 mod stream;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use futures::channel::oneshot;
-use libp2p::{Multiaddr, identity::Keypair};
+use futures::{StreamExt, channel::oneshot};
+use libp2p::{Multiaddr, StreamProtocol, identity::Keypair};
 use neuromesh_core::{
     Answer, Digest, Manifest, Mesh as Machine, PeerId, Request, RequestId, Tier,
     mesh::{self, ModelInfo, PeerInfo},
@@ -23,8 +26,10 @@ use crate::{
     engine::{Engine, PartSink},
     error::{Error, ErrorKind},
     platform,
+    rtc::{Certificate, IceServer, RtcConfig},
     storage::{BlobStore, DocStore},
-    swarm::{self, MAX_GOSSIP_BYTES, SwarmConfig},
+    streams::{Control, Haul, Incoming, Stream},
+    swarm::{self, MAX_GOSSIP_BYTES, SwarmConfig, core_id, libp2p_id},
 };
 
 pub use stream::Progress;
@@ -33,6 +38,12 @@ pub use stream::Progress;
 const EVENTS: usize = 1024;
 /// Notices of the swarm that wait for the driver.
 const NOTICES: usize = 1024;
+/// The longest name of a protocol, in bytes.
+const MAX_PROTOCOL: usize = 128;
+/// Protocols that are not an application's.
+const RESERVED: [&str; 5] = ["/neuromesh/", "/libp2p/", "/ipfs/", "/meshsub/", "/webrtc-signaling/"];
+/// Opening a stream.
+const OPEN: Duration = Duration::from_secs(10);
 /// The longest name of a gossip topic.
 const MAX_TOPIC: usize = 128;
 
@@ -53,6 +64,12 @@ pub struct Config {
     pub external: Vec<Multiaddr>,
     /// Whether to be a circuit relay (v2) for peers that cannot be reached.
     pub relay_server: bool,
+    /// At how many relays to keep a slot, under which peers that cannot dial this one reach it.
+    pub relay_slots: usize,
+    /// STUN and TURN servers for WebRTC; without them only the machines' own addresses are tried.
+    pub ice_servers: Vec<IceServer>,
+    /// For listening on `/webrtc-direct`; without one, the address is another at each start.
+    pub certificate: Option<Certificate>,
     /// Name and version of the program.
     pub agent: String,
     /// Models that run at once for other peers and this one.
@@ -70,6 +87,9 @@ impl Config {
             dial: Vec::new(),
             external: Vec::new(),
             relay_server: false,
+            relay_slots: if matches!(tier, Tier::Device) { 2 } else { 0 },
+            ice_servers: Vec::new(),
+            certificate: None,
             agent: format!("neuromesh/{}", env!("CARGO_PKG_VERSION")),
             concurrency: 1,
         }
@@ -98,6 +118,7 @@ struct Inner {
     driver: mpsc::Sender<driver::Command>,
     swarm: mpsc::Sender<swarm::Command>,
     docs: docs::Docs,
+    control: Control,
     events: broadcast::Sender<Event>,
     tasks: Mutex<Vec<platform::Spawned>>,
 }
@@ -123,14 +144,23 @@ impl Mesh {
             dial: config.dial.clone(),
             external: config.external.clone(),
             relay_server: config.relay_server,
+            relay_slots: config.relay_slots,
+            rtc: RtcConfig { ice_servers: config.ice_servers.clone() },
+            certificate: config.certificate.clone(),
             agent: config.agent.clone(),
             seed,
         };
-        let register = |control: &mut libp2p_stream::Control| {
-            let mut accept = |protocol| {
-                control.accept(protocol).map_err(|_| Error::new(ErrorKind::Network, "a protocol was registered twice"))
+        let register = |control: &mut Control| {
+            let mut accept = |protocol, haul| {
+                let taken = || Error::new(ErrorKind::Network, "a protocol was registered twice");
+                control.accept(protocol, haul).ok_or_else(taken)
             };
-            Ok([accept(driver::PRESENCE)?, accept(driver::INFER)?, accept(blobs::PROTOCOL)?, accept(docs::PROTOCOL)?])
+            Ok([
+                accept(driver::PRESENCE, Haul::Standing)?,
+                accept(driver::INFER, Haul::Exchange)?,
+                accept(blobs::PROTOCOL, Haul::Exchange)?,
+                accept(docs::PROTOCOL, Haul::Standing)?,
+            ])
         };
         let (bound, swarm, control, streams) = swarm::bind(swarm_config, notices, register).await?;
         let [presence, infer, blob_streams, sync_streams] = streams;
@@ -161,6 +191,7 @@ impl Mesh {
         platform::spawn(driver::accept_presence(presence, happened.clone()));
         platform::spawn(driver::accept_infer(infer, happened.clone()));
         platform::spawn(blobs::serve(blob_streams, parts.blobs.clone()));
+        let app_control = control.clone();
         let driver = Driver::new(
             machine,
             parts.engine.clone(),
@@ -169,6 +200,7 @@ impl Mesh {
             Links::new(control),
             happened,
             docs_handle.clone(),
+            swarm.clone(),
         );
         let driver_task = platform::spawn(driver.run(command_queue, notice_queue, happened_queue));
         let swarm_task = bound.start();
@@ -180,6 +212,7 @@ impl Mesh {
             driver: commands,
             swarm,
             docs: docs_handle,
+            control: app_control,
             events,
             tasks: Mutex::new(vec![driver_task, swarm_task]),
         })))
@@ -308,12 +341,56 @@ impl Mesh {
     /// # Errors
     /// A message over 64 KiB; nobody on the topic.
     pub async fn publish(&self, topic: &str, data: Vec<u8>) -> Result<(), Error> {
-        let topic = checked_topic(topic)?;
+        self.publish_on(checked_topic(topic)?, data).await
+    }
+
+    /// On a topic as it is on the wire.
+    async fn publish_on(&self, topic: String, data: Vec<u8>) -> Result<(), Error> {
         if data.len() > MAX_GOSSIP_BYTES / 2 {
             let text = format!("message of {} bytes is over the limit of {}", data.len(), MAX_GOSSIP_BYTES / 2);
             return Err(Error::new(ErrorKind::InvalidInput, text));
         }
         self.ask_swarm(|reply| swarm::Command::Publish(topic, data, reply)).await?
+    }
+
+    /// Opens a stream of an application's own protocol to a connected peer, over the best connection with it.
+    ///
+    /// # Errors
+    /// A name that is none or taken ([`Mesh::accept`]); a peer that is not connected, or does not take such streams.
+    pub async fn open(&self, peer: PeerId, protocol: &str) -> Result<Stream, Error> {
+        let protocol = checked_protocol(protocol)?;
+        let id = libp2p_id(&peer).ok_or_else(|| Error::new(ErrorKind::InvalidInput, "not a libp2p peer"))?;
+        let opened = platform::timeout(OPEN, self.0.control.clone().open_stream(id, protocol)).await;
+        match opened {
+            Some(Ok(stream)) => Ok(stream),
+            Some(Err(error)) => Err(Error::new(ErrorKind::Network, error.to_string())),
+            None => Err(Error::new(ErrorKind::Network, "the peer did not take the stream in time")),
+        }
+    }
+
+    /// Takes the streams of an application's own protocol, until what it gives is dropped. A protocol's name begins with `/`, has at
+    /// most 128 bytes, and does not begin as those of Neuromesh and libp2p do.
+    ///
+    /// # Errors
+    /// A name that is none or taken, or over 64 protocols.
+    pub fn accept(&self, protocol: &str) -> Result<Accepted, Error> {
+        let name = checked_protocol(protocol)?;
+        let incoming = self.0.control.clone().accept(name, Haul::Exchange);
+        let taken = || Error::new(ErrorKind::InvalidInput, format!("streams of {protocol} are taken already"));
+        incoming.map(Accepted).ok_or_else(taken)
+    }
+
+    /// Joins a room: its members are found through the peers that this one is connected with, dialled directly, and may ask this peer
+    /// to run models if `serves` says so.
+    ///
+    /// # Errors
+    /// A bad name, or too many rooms.
+    pub async fn join_room(&self, name: &str, serves: bool) -> Result<Room, Error> {
+        let asked = name.to_owned();
+        let joined = self.ask_driver(|reply| driver::Command::JoinRoom { name: asked, serves, reply }).await??;
+        let room = Room { mesh: self.clone(), name: name.to_owned(), topic: format!("neuromesh/room/{joined}") };
+        self.ask_swarm(|reply| swarm::Command::Join(room.topic.clone(), reply)).await??;
+        Ok(room)
     }
 
     /// Offers a model whose files are in the blob store already.
@@ -368,6 +445,64 @@ impl Mesh {
     }
 }
 
+/// Streams of one protocol that peers open.
+pub struct Accepted(Incoming);
+
+impl Accepted {
+    /// The next one, and who opened it; none once the mesh is closed.
+    pub async fn next(&mut self) -> Option<(PeerId, Stream)> {
+        loop {
+            let (peer, stream) = self.0.next().await?;
+            if let Some(peer) = core_id(&peer) {
+                return Some((peer, stream));
+            }
+        }
+    }
+}
+
+/// A room that this peer is in; clones are the same. It is left by [`Room::leave`] only.
+#[derive(Clone)]
+pub struct Room {
+    mesh: Mesh,
+    name: String,
+    topic: String,
+}
+
+impl Room {
+    /// Under which [`Event::Message`] gives the room's messages.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The other members known now, connected or not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`].
+    pub async fn members(&self) -> Result<Vec<PeerInfo>, Error> {
+        let mut peers = self.mesh.peers().await?;
+        peers.retain(|peer| peer.rooms.contains(&self.name));
+        Ok(peers)
+    }
+
+    /// Sends to every member that is connected, over others if need be. Gossip drops under load.
+    ///
+    /// # Errors
+    /// A message over 32 KiB; nobody there.
+    pub async fn send(&self, data: Vec<u8>) -> Result<(), Error> {
+        self.mesh.publish_on(self.topic.clone(), data).await
+    }
+
+    /// Leaves.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`].
+    pub async fn leave(&self) -> Result<(), Error> {
+        let inner = &self.mesh.0;
+        inner.swarm.send(swarm::Command::Leave(self.topic.clone())).await.map_err(|_| Error::closed())?;
+        inner.driver.send(driver::Command::LeaveRoom(self.name.clone())).await.map_err(|_| Error::closed())
+    }
+}
+
 /// A request under way.
 struct Asked {
     parts: PartSink,
@@ -393,6 +528,16 @@ impl Drop for CancelOnDrop {
             mesh.cancel(self.id.0);
         }
     }
+}
+
+fn checked_protocol(name: &str) -> Result<StreamProtocol, Error> {
+    let ours = RESERVED.iter().any(|prefix| name.starts_with(prefix));
+    if name.len() > MAX_PROTOCOL || ours {
+        let text = format!("a protocol's name has at most {MAX_PROTOCOL} bytes and begins with none of {RESERVED:?}");
+        return Err(Error::new(ErrorKind::InvalidInput, text));
+    }
+    StreamProtocol::try_from_owned(name.to_owned())
+        .map_err(|error| Error::new(ErrorKind::InvalidInput, format!("protocol {name:?}: {error}")))
 }
 
 fn checked_topic(topic: &str) -> Result<String, Error> {

@@ -37,7 +37,11 @@ mod frames;
 #[cfg(feature = "mesh")]
 mod handle;
 pub mod platform;
+#[cfg(feature = "mesh")]
+mod rtc;
 pub mod storage;
+#[cfg(feature = "mesh")]
+mod streams;
 #[cfg(feature = "mesh")]
 mod swarm;
 #[cfg(feature = "mesh")]
@@ -49,7 +53,7 @@ pub use docs::Doc;
 pub use driver::Event;
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "mesh")]
-pub use handle::{Config, Mesh, Parts, Progress};
+pub use handle::{Accepted, Config, Mesh, Parts, Progress, Room};
 #[cfg(feature = "mesh")]
 pub use libp2p::Multiaddr;
 pub use neuromesh_core as core;
@@ -59,3 +63,7 @@ pub use neuromesh_core::{
     mesh::{ModelInfo, PeerInfo},
 };
 pub use neuromesh_infer as infer;
+#[cfg(feature = "mesh")]
+pub use rtc::{Certificate, IceServer};
+#[cfg(feature = "mesh")]
+pub use streams::Stream;

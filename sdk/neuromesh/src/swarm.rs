@@ -1,33 +1,40 @@
 //! The task that owns the connections.
 
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+mod behaviour;
+mod gossip;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
 
 use futures::{StreamExt, channel::oneshot};
 use libp2p::{
     Multiaddr, PeerId as Libp2pId, Swarm,
-    connection_limits::{self, ConnectionLimits},
     core::transport::ListenerId,
     gossipsub, identify,
     identity::Keypair,
     multiaddr::Protocol,
     ping, relay,
-    swarm::{ConnectionId, NetworkBehaviour, SwarmEvent, behaviour::toggle::Toggle, dial_opts::DialOpts},
+    swarm::{
+        ConnectionId, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
 };
-use neuromesh_core::{PeerId, dialer::Dialer};
+use neuromesh_core::{PeerId, dialer::Dialer, mesh::Path, relays::Slots};
 use tokio::sync::mpsc;
 
 use crate::{
     error::{Error, ErrorKind},
-    platform, transport,
+    platform,
+    rtc::{self, Certificate, RtcConfig},
+    streams::{self, PathChanged},
+    transport,
 };
+use behaviour::{Behaviour, BehaviourEvent};
 
-/// How often a connection's round trip is measured.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// Connections without a stream live this long; the mesh keeps streams open to every peer it talks to.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-const MAX_PENDING_INCOMING: u32 = 256;
-const MAX_ESTABLISHED: u32 = 4096;
-const MAX_PER_PEER: u32 = 4;
 /// The largest message on a gossip topic.
 pub(crate) const MAX_GOSSIP_BYTES: usize = 64 << 10;
 /// Topics that this peer may join.
@@ -37,18 +44,30 @@ const COMMANDS: usize = 256;
 /// What the swarm tells the driver.
 #[derive(Debug)]
 pub(crate) enum Notice {
-    Connected(PeerId),
+    Connected(PeerId, Path),
+    /// It is reached otherwise than before.
+    Path(PeerId, Path),
     Disconnected(PeerId),
+    /// Where this peer can be reached now.
+    Addresses(Vec<Multiaddr>),
     Rtt(PeerId, Duration),
-    Gossip { topic: String, from: Option<PeerId>, data: Vec<u8> },
+    Gossip {
+        topic: String,
+        from: Option<PeerId>,
+        data: Vec<u8>,
+    },
     Online(bool),
 }
 
 pub(crate) enum Command {
     Dial(Multiaddr, oneshot::Sender<Result<(), Error>>),
     Addresses(oneshot::Sender<Vec<Multiaddr>>),
+    /// Dials a peer once; how that ends shows in whether it is connected.
+    Reach(PeerId, Multiaddr),
+    HangUp(PeerId),
     SetOnline(bool, oneshot::Sender<()>),
     Join(String, oneshot::Sender<Result<(), Error>>),
+    Leave(String),
     Publish(String, Vec<u8>, oneshot::Sender<Result<(), Error>>),
     Close(oneshot::Sender<()>),
 }
@@ -59,19 +78,12 @@ pub(crate) struct SwarmConfig {
     pub dial: Vec<Multiaddr>,
     pub external: Vec<Multiaddr>,
     pub relay_server: bool,
+    /// At how many relays to keep a slot.
+    pub relay_slots: usize,
+    pub rtc: RtcConfig,
+    pub certificate: Option<Certificate>,
     pub agent: String,
     pub seed: u64,
-}
-
-#[derive(NetworkBehaviour)]
-#[behaviour(prelude = "libp2p::swarm::derive_prelude")]
-struct Behaviour {
-    limits: connection_limits::Behaviour,
-    ping: ping::Behaviour,
-    identify: identify::Behaviour,
-    gossipsub: gossipsub::Behaviour,
-    relay: Toggle<relay::Behaviour>,
-    streams: libp2p_stream::Behaviour,
 }
 
 /// A swarm that listens and does nothing else yet.
@@ -92,19 +104,24 @@ impl Bound {
 pub(crate) async fn bind<T>(
     config: SwarmConfig,
     notices: mpsc::Sender<Notice>,
-    register: impl FnOnce(&mut libp2p_stream::Control) -> Result<T, Error>,
-) -> Result<(Bound, mpsc::Sender<Command>, libp2p_stream::Control, T), Error> {
+    register: impl FnOnce(&mut streams::Control) -> Result<T, Error>,
+) -> Result<(Bound, mpsc::Sender<Command>, streams::Control, T), Error> {
     let network = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Network, error.to_string());
-    let transport = transport::build(&config.key).map_err(|error| network(&error))?;
     let local = config.key.public().to_peer_id();
-    let behaviour = Behaviour::new(&config, local)?;
-    let mut control = behaviour.streams.new_control();
+    let (circuits, relayed) = relay::client::new(local);
+    let (direct, signalling) = rtc::new(config.rtc.clone());
+    let transport =
+        transport::build(&config.key, circuits, direct, config.certificate.clone()).map_err(|error| network(&error))?;
+    let behaviour = Behaviour::new(&config, local, relayed, signalling)?;
+    let mut control = behaviour.streams.control();
     let registered = register(&mut control)?;
     let swarm_config = transport::swarm_config().with_idle_connection_timeout(IDLE_TIMEOUT);
     let mut swarm = Swarm::new(transport, behaviour, local, swarm_config);
     for address in config.external {
         swarm.add_external_address(address);
     }
+    // Has no address before the first slot at a relay.
+    swarm.listen_on(Protocol::WebRTC.into()).map_err(|error| network(&error))?;
     let mut pending = Vec::new();
     for address in &config.listen {
         let id = swarm
@@ -126,6 +143,11 @@ pub(crate) async fn bind<T>(
         dialer: Dialer::new(config.dial.iter().map(ToString::to_string), config.seed),
         waiting: BTreeMap::new(),
         dialed: BTreeMap::new(),
+        slots: Slots::new(config.relay_slots),
+        reserved: HashMap::new(),
+        dialed_at: BTreeMap::new(),
+        connected: BTreeSet::new(),
+        announced: Vec::new(),
         notices,
         online: true,
     };
@@ -158,48 +180,6 @@ async fn bound(
     Ok(early)
 }
 
-impl Behaviour {
-    fn new(config: &SwarmConfig, local: Libp2pId) -> Result<Self, Error> {
-        let limits = ConnectionLimits::default()
-            .with_max_pending_incoming(Some(MAX_PENDING_INCOMING))
-            .with_max_established(Some(MAX_ESTABLISHED))
-            .with_max_established_per_peer(Some(MAX_PER_PEER));
-        let gossip = gossipsub::ConfigBuilder::default()
-            .max_transmit_size(MAX_GOSSIP_BYTES)
-            .validation_mode(gossipsub::ValidationMode::Strict)
-            .build()
-            .map_err(|error| Error::new(ErrorKind::Network, error.to_string()))?;
-        Ok(Self {
-            limits: connection_limits::Behaviour::new(limits),
-            ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
-            identify: identify::Behaviour::new(
-                identify::Config::new("/neuromesh/1".into(), config.key.public())
-                    .with_agent_version(config.agent.clone()),
-            ),
-            gossipsub: gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Signed(config.key.clone()), gossip)
-                .map_err(|error| Error::new(ErrorKind::Network, error))?,
-            relay: Toggle::from(config.relay_server.then(|| relay::Behaviour::new(local, relay_config()))),
-            streams: libp2p_stream::Behaviour::new(),
-        })
-    }
-}
-
-/// Many tabs stand behind one address; libp2p's defaults allow one reservation and one circuit per address and minute.
-fn relay_config() -> relay::Config {
-    let per_minute = NonZeroU32::new(600).expect("not zero");
-    relay::Config {
-        max_reservations: 1024,
-        max_reservations_per_peer: 8,
-        max_circuits: 1024,
-        max_circuits_per_peer: 64,
-        ..relay::Config::default()
-    }
-    .reservation_rate_per_peer(per_minute, Duration::from_secs(60))
-    .reservation_rate_per_ip(per_minute, Duration::from_secs(60))
-    .circuit_src_per_peer(per_minute, Duration::from_secs(60))
-    .circuit_src_per_ip(per_minute, Duration::from_secs(60))
-}
-
 struct Task {
     swarm: Swarm<Behaviour>,
     dialer: Dialer,
@@ -207,6 +187,12 @@ struct Task {
     waiting: BTreeMap<String, Vec<oneshot::Sender<Result<(), Error>>>>,
     /// Connections, pending and established, that the dialer asked for.
     dialed: BTreeMap<ConnectionId, String>,
+    slots: Slots,
+    reserved: HashMap<ListenerId, PeerId>,
+    /// Under which address connections were dialled.
+    dialed_at: BTreeMap<ConnectionId, Multiaddr>,
+    connected: BTreeSet<PeerId>,
+    announced: Vec<Multiaddr>,
     notices: mpsc::Sender<Notice>,
     online: bool,
 }
@@ -221,7 +207,10 @@ impl Task {
             while let Some(address) = self.dialer.poll_dial(now) {
                 self.dial(&address);
             }
-            let wake = self.dialer.poll_timeout();
+            while let Some((relay, address)) = self.slots.poll_reserve(now) {
+                self.reserve(relay, &address);
+            }
+            let wake = [self.dialer.poll_timeout(), self.slots.poll_timeout()].into_iter().flatten().min();
             let timer = async {
                 match wake {
                     Some(at) => platform::sleep(at.since(platform::now())).await,
@@ -260,6 +249,41 @@ impl Task {
         }
     }
 
+    /// Asks a relay for a slot; what becomes of it is told as that of any listener.
+    fn reserve(&mut self, relay: PeerId, address: &str) {
+        let parsed = address.parse::<Multiaddr>().ok();
+        let listened = parsed.and_then(|address| self.swarm.listen_on(address.with(Protocol::P2pCircuit)).ok());
+        match listened {
+            Some(id) => {
+                self.reserved.insert(id, relay);
+            }
+            None => self.slots.ended(&relay, platform::now()),
+        }
+    }
+
+    /// Where others reach this peer, each address with its id.
+    fn addresses(&self) -> Vec<Multiaddr> {
+        let local = *self.swarm.local_peer_id();
+        let all = self.swarm.listeners().chain(self.swarm.external_addresses());
+        let mut addresses: Vec<_> = all
+            .map(|address| match address.iter().last() {
+                Some(Protocol::P2p(_)) => address.clone(),
+                _ => address.clone().with(Protocol::P2p(local)),
+            })
+            .collect();
+        addresses.sort();
+        addresses.dedup();
+        addresses
+    }
+
+    async fn announce(&mut self) {
+        let addresses = self.addresses();
+        if addresses != self.announced {
+            self.announced.clone_from(&addresses);
+            self.notify(Notice::Addresses(addresses)).await;
+        }
+    }
+
     fn dial_failed(&mut self, address: &str, error: &dyn std::fmt::Display) {
         tracing::debug!(%address, %error, "dial failed");
         self.dialer.failed(address, platform::now());
@@ -293,22 +317,7 @@ impl Task {
                 }
             }
             Command::Addresses(reply) => {
-                let local = *self.swarm.local_peer_id();
-                let mut addresses: Vec<Multiaddr> = self.swarm.listeners().cloned().collect();
-                addresses.extend(self.swarm.external_addresses().cloned());
-                let mut addresses: Vec<_> = addresses
-                    .into_iter()
-                    .map(|address| {
-                        if matches!(address.iter().last(), Some(Protocol::P2p(_))) {
-                            address
-                        } else {
-                            address.with(Protocol::P2p(local))
-                        }
-                    })
-                    .collect();
-                addresses.sort();
-                addresses.dedup();
-                let _ = reply.send(addresses);
+                let _ = reply.send(self.addresses());
             }
             Command::SetOnline(online, done) => {
                 if online != self.online {
@@ -322,7 +331,7 @@ impl Task {
                 let _ = done.send(());
             }
             Command::Join(topic, done) => {
-                let behaviour = &mut self.swarm.behaviour_mut().gossipsub;
+                let behaviour = &mut self.swarm.behaviour_mut().gossipsub.inner;
                 let result = if behaviour.topics().count() >= MAX_TOPICS {
                     Err(Error::new(ErrorKind::InvalidInput, format!("over the limit of {MAX_TOPICS} topics")))
                 } else {
@@ -333,11 +342,29 @@ impl Task {
                 };
                 let _ = done.send(result);
             }
+            Command::Leave(topic) => {
+                self.swarm.behaviour_mut().gossipsub.inner.unsubscribe(&gossipsub::IdentTopic::new(topic));
+            }
+            Command::Reach(peer, address) => {
+                let Some(id) = libp2p_id(&peer).filter(|_| self.online) else { return };
+                // A circuit may be there already: only the swarm's own idea of a peer that is dialled is in the way.
+                let options =
+                    DialOpts::peer_id(id).condition(PeerCondition::NotDialing).addresses(vec![address]).build();
+                if let Err(error) = self.swarm.dial(options) {
+                    tracing::debug!(%peer, %error, "a neighbour was not dialled");
+                }
+            }
+            Command::HangUp(peer) => {
+                if let Some(id) = libp2p_id(&peer) {
+                    let _ = self.swarm.disconnect_peer_id(id);
+                }
+            }
             Command::Publish(topic, data, done) => {
                 let result = self
                     .swarm
                     .behaviour_mut()
                     .gossipsub
+                    .inner
                     .publish(gossipsub::IdentTopic::new(topic), data)
                     .map(|_| ())
                     .map_err(|error| Error::new(ErrorKind::Network, error.to_string()));
@@ -351,12 +378,12 @@ impl Task {
 
     async fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, num_established, .. } => {
-                let Some(peer) = core_id(&peer_id) else {
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                if core_id(&peer_id).is_none() {
                     tracing::info!(peer = %peer_id, "peer without an Ed25519 identity refused");
                     let _ = self.swarm.disconnect_peer_id(peer_id);
                     return;
-                };
+                }
                 if !self.online {
                     let _ = self.swarm.disconnect_peer_id(peer_id);
                     return;
@@ -365,19 +392,26 @@ impl Task {
                     self.dialer.connected(&address);
                     self.answer(&address, Ok(()));
                 }
-                if num_established.get() == 1 {
-                    self.notify(Notice::Connected(peer)).await;
+                if endpoint.is_dialer() {
+                    self.dialed_at.insert(connection_id, endpoint.get_remote_address().clone());
                 }
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, cause, .. } => {
                 tracing::debug!(peer = %peer_id, ?cause, "connection closed");
+                self.dialed_at.remove(&connection_id);
                 if let Some(address) = self.dialed.remove(&connection_id) {
                     self.dialer.lost(&address, platform::now());
                 }
                 if let (0, Some(peer)) = (num_established, core_id(&peer_id)) {
-                    self.notify(Notice::Disconnected(peer)).await;
+                    self.slots.disconnected(&peer);
                 }
             }
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(PathChanged(peer, path))) => self.on_path(peer, path).await,
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
+                peer_id,
+                connection_id,
+                info,
+            })) => self.on_identified(peer_id, connection_id, &info),
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 if let Some(address) = self.dialed.remove(&connection_id) {
                     self.dial_failed(&address, &error);
@@ -392,8 +426,46 @@ impl Task {
                 let from = message.source.as_ref().and_then(core_id);
                 self.notify(Notice::Gossip { topic: message.topic.into_string(), from, data: message.data }).await;
             }
-            SwarmEvent::NewListenAddr { address, .. } => tracing::info!(%address, "listening"),
+            SwarmEvent::NewListenAddr { address, .. } => {
+                tracing::info!(%address, "listening");
+                self.announce().await;
+            }
+            SwarmEvent::ExpiredListenAddr { .. } => self.announce().await,
+            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+                if let Some(relay) = self.reserved.remove(&listener_id) {
+                    tracing::debug!(%relay, ?reason, "no slot at this relay");
+                    self.slots.ended(&relay, platform::now());
+                }
+                self.announce().await;
+            }
             _ => {}
+        }
+    }
+
+    async fn on_path(&mut self, peer: PeerId, path: Option<Path>) {
+        match path {
+            None if self.connected.remove(&peer) => self.notify(Notice::Disconnected(peer)).await,
+            // Is being disconnected.
+            Some(_) if !self.online => {}
+            Some(path) if self.connected.insert(peer) => self.notify(Notice::Connected(peer, path)).await,
+            Some(path) => self.notify(Notice::Path(peer, path)).await,
+            None => {}
+        }
+    }
+
+    /// Whoever relays, and was dialled without a relay, can keep a slot for this peer.
+    fn on_identified(&mut self, peer_id: Libp2pId, connection: ConnectionId, info: &identify::Info) {
+        let relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
+        let address = self
+            .dialed_at
+            .get(&connection)
+            .filter(|address| relays && !address.iter().any(|part| part == Protocol::P2pCircuit));
+        if let (Some(address), Some(relay)) = (address, core_id(&peer_id)) {
+            let address = match address.iter().last() {
+                Some(Protocol::P2p(_)) => address.clone(),
+                _ => address.clone().with(Protocol::P2p(peer_id)),
+            };
+            self.slots.offered(relay, address.to_string(), platform::now());
         }
     }
 

@@ -1,4 +1,4 @@
-//! How peers are reached: QUIC, TCP and WebSocket from a server, WebSocket from a tab.
+//! How peers are reached: QUIC, TCP, WebSocket and WebRTC from a server, WebSocket and WebRTC from a tab.
 
 #[cfg(not(target_arch = "wasm32"))]
 #[path = "transport/native.rs"]
@@ -7,4 +7,4 @@ mod imp;
 #[path = "transport/web.rs"]
 mod imp;
 
-pub(crate) use imp::{build, swarm_config};
+pub(crate) use imp::{build, connect, generate_certificate, swarm_config};

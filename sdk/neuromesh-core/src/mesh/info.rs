@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, PeerId, ShapeClass, Tier};
 
-/// How a connected peer is reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How a connected peer is reached; later is better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Path {
+    /// Through another peer's relay.
+    Relayed,
     /// A connection of our own.
     #[default]
     Direct,
-    /// Through another peer's relay.
-    Relayed,
 }
 
 /// What is known of another peer.
@@ -43,6 +43,8 @@ pub struct PeerInfo {
     pub addresses: Vec<String>,
     /// Base URL of its HTTP API, if it has one.
     pub http: Option<String>,
+    /// The rooms that it is in and this peer too, by name.
+    pub rooms: Vec<String>,
 }
 
 /// A model that this peer or another one holds.

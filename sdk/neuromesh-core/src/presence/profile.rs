@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     Digest, ShapeClass, Tier,
     model::{MAX_MODEL_NAME, is_model_name},
+    rooms::{MAX_ROOMS, RoomId},
     wire::clip,
 };
 
@@ -40,6 +41,8 @@ pub struct Profile {
     pub queue: u32,
     /// The models that it holds.
     pub models: Vec<Offer>,
+    /// The rooms that it is in.
+    pub rooms: Vec<RoomId>,
 }
 
 /// A model that a node holds.
@@ -74,6 +77,7 @@ impl Default for Profile {
             slots: 1,
             queue: 0,
             models: Vec::new(),
+            rooms: Vec::new(),
         }
     }
 }
@@ -107,6 +111,9 @@ impl Profile {
             ("models".to_owned(), value(&models)),
         ]);
         // Absent where there are none.
+        if !self.rooms.is_empty() {
+            entries.insert("rooms".to_owned(), value(&self.rooms[..self.rooms.len().min(MAX_ROOMS)]));
+        }
         if !times.is_empty() {
             entries.insert("times".to_owned(), value(&times));
         }
@@ -126,6 +133,7 @@ impl Profile {
             slots: parse(entries, "slots")?.unwrap_or(default.slots),
             queue: parse(entries, "queue")?.unwrap_or(default.queue),
             models: parse(entries, "models")?.unwrap_or(default.models),
+            rooms: parse(entries, "rooms")?.unwrap_or(default.rooms),
         };
         profile.check()?;
         let times: Vec<Time> = parse(entries, "times")?.unwrap_or_default();
@@ -147,6 +155,7 @@ impl Profile {
             ("agent", self.agent.len() <= MAX_AGENT_BYTES),
             ("addresses", self.addresses.len() <= MAX_ADDRESSES && self.addresses.iter().all(address)),
             ("http", self.http.iter().all(address)),
+            ("rooms", self.rooms.len() <= MAX_ROOMS),
             ("models", self.models.len() <= MAX_OFFERS && self.models.iter().all(|o| is_model_name(&o.name))),
         ];
         rules.into_iter().find(|(_, holds)| !holds).map_or(Ok(()), |(key, _)| Err(key))

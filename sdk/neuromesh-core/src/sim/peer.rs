@@ -77,6 +77,7 @@ pub struct Peer {
     /// The asker and its number of each question that was put to this peer.
     asked: BTreeMap<ExchangeId, (PeerId, ExchangeId)>,
     next_asked: u64,
+    links: VecDeque<(PeerId, bool)>,
     frames: VecDeque<Outgoing<Frame>>,
 }
 
@@ -108,6 +109,7 @@ impl Peer {
             asking: BTreeMap::new(),
             asked: BTreeMap::new(),
             next_asked: 0,
+            links: VecDeque::new(),
             frames: VecDeque::new(),
         };
         peer.tell(now, Input::Models(models));
@@ -176,6 +178,8 @@ impl Peer {
                     *entry = Virtual { parts: VecDeque::new(), done: now, result: Err(cancelled), cancelled: true };
                 }
             }
+            Output::Dial { peer, .. } => self.links.push_back((peer, true)),
+            Output::Disconnect { peer } => self.links.push_back((peer, false)),
             Output::Event(event) => self.events.push((now, event)),
         }
     }
@@ -296,6 +300,10 @@ impl Machine for Peer {
     fn on_time(&mut self, now: Timestamp) {
         self.work(now);
         self.tell(now, Input::Tick);
+    }
+
+    fn poll_link(&mut self) -> Option<(PeerId, bool)> {
+        self.links.pop_front()
     }
 
     fn poll_frame(&mut self) -> Option<Outgoing<Frame>> {

@@ -186,6 +186,11 @@ impl Channel {
         None
     }
 
+    /// Whether [`Channel::poll_output`] has something to say.
+    pub fn has_output(&self) -> bool {
+        !self.closed && (self.close || (self.opened && !self.out.is_empty()))
+    }
+
     /// When to give [`Input::Timeout`].
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.deadline.filter(|_| !self.closed)

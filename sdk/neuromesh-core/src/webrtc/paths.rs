@@ -7,21 +7,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::{PeerId, Timestamp};
+use crate::{PeerId, Timestamp, mesh::Path};
 
 /// A worse connection lives at least so long beside a better one: streams that the other side is just opening arrive.
 pub const GRACE: Duration = Duration::from_secs(2);
 /// A worse connection is closed after this time, open streams or not: a circuit costs its relay.
 pub const LONGEST_OVERLAP: Duration = Duration::from_secs(120);
-
-/// How a connection reaches the peer; later is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Path {
-    /// Through a relay.
-    Relayed,
-    /// Without a third party.
-    Direct,
-}
 
 #[derive(Debug)]
 struct Connection {

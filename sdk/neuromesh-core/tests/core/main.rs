@@ -4,5 +4,6 @@ mod convergence;
 mod faults;
 mod hostile;
 mod requests;
+mod rooms;
 mod streams;
 mod world;

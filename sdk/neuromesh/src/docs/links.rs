@@ -7,14 +7,13 @@ use std::{
 };
 
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
-use libp2p::Stream;
-use libp2p_stream::{Control, IncomingStreams, OpenStreamError};
 use neuromesh_core::{PeerId, sync::MAX_MESSAGE_BYTES};
 use tokio::sync::mpsc;
 
 use super::{Docs, Event, PROTOCOL};
 use crate::{
     frames, platform,
+    streams::{Control, Incoming, OpenError, Stream},
     swarm::{core_id, libp2p_id},
 };
 
@@ -105,7 +104,7 @@ impl Links {
             let Some(id) = libp2p_id(&peer) else { return };
             match control.open_stream(id, PROTOCOL).await {
                 Ok(stream) => run(stream, peer, true, docs).await,
-                Err(OpenStreamError::UnsupportedProtocol(_)) => tracing::debug!(%peer, "peer does not sync documents"),
+                Err(OpenError::Unsupported(_)) => tracing::debug!(%peer, "peer does not sync documents"),
                 Err(error) => {
                     tracing::debug!(%peer, %error, "no sync stream");
                     docs.notify(Event::NotOpened(peer)).await;
@@ -115,7 +114,7 @@ impl Links {
     }
 }
 
-pub(super) async fn accept(mut incoming: IncomingStreams, docs: Docs) {
+pub(super) async fn accept(mut incoming: Incoming, docs: Docs) {
     while let Some((id, stream)) = incoming.next().await {
         if let Some(peer) = core_id(&id) {
             platform::spawn(run(stream, peer, false, docs.clone()));

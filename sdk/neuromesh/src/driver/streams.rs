@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt, channel::oneshot};
-use libp2p::{Stream, StreamProtocol};
-use libp2p_stream::{Control, IncomingStreams};
+use libp2p::StreamProtocol;
 use neuromesh_core::{
     ExchangeId, PeerId,
     mesh::ExchangeError,
@@ -16,6 +15,7 @@ use super::Happened;
 use crate::{
     engine::Cancel,
     frames, platform,
+    streams::{Control, Incoming, OpenError, Stream},
     swarm::{core_id, libp2p_id},
 };
 
@@ -88,7 +88,7 @@ async fn open(mut control: Control, peer: PeerId, protocol: StreamProtocol) -> R
     let id = libp2p_id(&peer).ok_or_else(|| lost("not a libp2p peer"))?;
     match platform::timeout(OPEN, control.open_stream(id, protocol)).await {
         None => Err(lost("no stream within the time limit")),
-        Some(Err(libp2p_stream::OpenStreamError::UnsupportedProtocol(_))) => Err(ExchangeError::Unsupported),
+        Some(Err(OpenError::Unsupported(_))) => Err(ExchangeError::Unsupported),
         Some(Err(error)) => Err(lost(&error.to_string())),
         Some(Ok(stream)) => Ok(stream),
     }
@@ -130,7 +130,7 @@ async fn write_presence(control: Control, peer: PeerId, mut frames_out: mpsc::Re
     let _ = stream.close().await;
 }
 
-pub(crate) async fn accept_presence(mut incoming: IncomingStreams, happened: mpsc::Sender<Happened>) {
+pub(crate) async fn accept_presence(mut incoming: Incoming, happened: mpsc::Sender<Happened>) {
     let slots = Arc::new(Semaphore::new(MAX_SERVED));
     while let Some((id, mut stream)) = incoming.next().await {
         let (Some(peer), Ok(slot)) = (core_id(&id), slots.clone().try_acquire_owned()) else { continue };
@@ -146,7 +146,7 @@ pub(crate) async fn accept_presence(mut incoming: IncomingStreams, happened: mps
     }
 }
 
-pub(crate) async fn accept_infer(mut incoming: IncomingStreams, happened: mpsc::Sender<Happened>) {
+pub(crate) async fn accept_infer(mut incoming: Incoming, happened: mpsc::Sender<Happened>) {
     let slots = Arc::new(Semaphore::new(MAX_SERVED));
     while let Some((id, stream)) = incoming.next().await {
         let (Some(peer), Ok(slot)) = (core_id(&id), slots.clone().try_acquire_owned()) else { continue };

@@ -3,6 +3,7 @@
 mod documents;
 mod engine;
 mod models;
+mod paths;
 mod peers;
 mod pipelines;
 mod streams;

@@ -1,0 +1,355 @@
+//! `/webrtc-direct`: libp2p/specs `webrtc/webrtc-direct.md`, revision r1 of 2023-04-12. A server that answers under one UDP port with a
+//! certificate whose hash is in its address, and the dialer that servers and tests need.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::{AsyncWriteExt, FutureExt, future::BoxFuture};
+use libp2p::{
+    Multiaddr, PeerId, Transport as Libp2pTransport,
+    core::{
+        multihash::Multihash,
+        muxing::StreamMuxer,
+        transport::{DialOpts, ListenerId, TransportError, TransportEvent},
+        upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade},
+    },
+    identity::Keypair,
+    multiaddr::Protocol,
+    noise,
+};
+use neuromesh_core::webrtc::channel;
+use rand::{Rng, distr::Alphanumeric};
+use str0m::{
+    Candidate, IceCreds, RtcConfig as Machine, config::DtlsCert, config::DtlsVersion, config::Fingerprint,
+    crypto::from_feature_flags,
+};
+use tokio::sync::oneshot;
+
+use super::{
+    drive::{Pilot, drive},
+    listener::{Listener, Ticket},
+    peer_connection::machine,
+    session::{Lost, Session, clock},
+    sockets::{self, Sockets},
+};
+use crate::{
+    error::{Error, ErrorKind},
+    platform,
+    rtc::{Certificate, Hub, Muxer},
+};
+
+#[cfg(test)]
+#[path = "direct_tests.rs"]
+mod tests;
+
+/// Until both sides have proven who they are.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// What a dialer's name at ICE begins with.
+pub(super) const UFRAG_PREFIX: &str = "libp2p+webrtc+v1/";
+const UFRAG_RANDOM: usize = 32;
+const PROLOGUE: &[u8] = b"libp2p-webrtc-noise:";
+/// The channel of the handshake, which both sides know of.
+const HANDSHAKE_CHANNEL: u16 = 0;
+const SHA2_256: u64 = 0x12;
+
+/// SHA-256 of a certificate.
+pub(super) type Hash = [u8; 32];
+
+/// A new certificate.
+pub(crate) fn generate_certificate() -> Result<Certificate, Error> {
+    let made = from_feature_flags().dtls_provider.generate_certificate();
+    let made = made.ok_or_else(|| Error::new(ErrorKind::Network, "no certificate could be made"))?;
+    Ok(Certificate { certificate: made.certificate, private_key: made.private_key })
+}
+
+fn pair(certificate: &Certificate) -> DtlsCert {
+    let Certificate { certificate, private_key } = certificate.clone();
+    DtlsCert { certificate, private_key }
+}
+
+/// The machine takes a certificate at its word, and panics when it is wrong.
+fn usable(certificate: &Certificate) -> io::Result<()> {
+    from_feature_flags()
+        .dtls_provider
+        .new_dtls(&pair(certificate), clock(), DtlsVersion::Auto, None)
+        .map(drop)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("not a certificate with its key: {error}")))
+}
+
+fn hash(certificate: &Certificate) -> Hash {
+    from_feature_flags().sha256_provider.sha256(&certificate.certificate)
+}
+
+/// Listens on `/ip4/../udp/../webrtc-direct`, dials the same with the server's `/certhash/..`.
+pub(crate) struct Transport {
+    key: Keypair,
+    certificate: Certificate,
+    hash: Hash,
+    listeners: Vec<(ListenerId, Listener, Vec<Multiaddr>)>,
+    events: VecDeque<TransportEvent<<Self as Libp2pTransport>::ListenerUpgrade, io::Error>>,
+}
+
+impl Transport {
+    /// With a certificate for this run alone where none is given.
+    ///
+    /// # Errors
+    /// The one that is given is none, or none can be made.
+    pub(crate) fn new(key: Keypair, certificate: Option<Certificate>) -> io::Result<Self> {
+        let certificate = certificate.map_or_else(generate_certificate, Ok).map_err(io::Error::other)?;
+        usable(&certificate)?;
+        let hash = hash(&certificate);
+        Ok(Self { key, certificate, hash, listeners: Vec::new(), events: VecDeque::new() })
+    }
+}
+
+impl Libp2pTransport for Transport {
+    type Output = (PeerId, Muxer);
+    type Error = io::Error;
+    type ListenerUpgrade = BoxFuture<'static, io::Result<Self::Output>>;
+    type Dial = BoxFuture<'static, io::Result<Self::Output>>;
+
+    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<io::Error>> {
+        let Some((wanted, None)) = parse(&address) else {
+            return Err(TransportError::MultiaddrNotSupported(address));
+        };
+        let (listener, reachable) = Listener::bind(wanted, pair(&self.certificate)).map_err(TransportError::Other)?;
+        let addresses: Vec<_> = reachable.into_iter().map(|address| written(address, &self.hash)).collect();
+        for address in &addresses {
+            self.events.push_back(TransportEvent::NewAddress { listener_id: id, listen_addr: address.clone() });
+        }
+        self.listeners.push((id, listener, addresses));
+        Ok(())
+    }
+
+    fn remove_listener(&mut self, id: ListenerId) -> bool {
+        let Some(index) = self.listeners.iter().position(|(other, ..)| *other == id) else { return false };
+        let (listener_id, _, addresses) = self.listeners.remove(index);
+        for listen_addr in addresses {
+            self.events.push_back(TransportEvent::AddressExpired { listener_id, listen_addr });
+        }
+        self.events.push_back(TransportEvent::ListenerClosed { listener_id, reason: Ok(()) });
+        true
+    }
+
+    fn dial(&mut self, address: Multiaddr, options: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
+        match parse(&address) {
+            Some((remote, Some(server))) if !options.role.is_listener() && remote.port() != 0 => {
+                Ok(dial(self.key.clone(), remote, server).boxed())
+            }
+            _ => Err(TransportError::MultiaddrNotSupported(address)),
+        }
+    }
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TransportEvent<Self::ListenerUpgrade, io::Error>> {
+        let this = &mut *self;
+        if let Some(event) = this.events.pop_front() {
+            return Poll::Ready(event);
+        }
+        for (index, (id, listener, addresses)) in this.listeners.iter_mut().enumerate() {
+            match listener.poll_accept(cx) {
+                Poll::Ready(Some(asked)) => {
+                    let (key, hash) = (this.key.clone(), this.hash);
+                    let ticket = asked.ticket;
+                    let upgrade = async move {
+                        let _ticket: Ticket = ticket;
+                        authenticate(Side::Server(hash), key, asked.muxer, asked.connected).await
+                    };
+                    return Poll::Ready(TransportEvent::Incoming {
+                        listener_id: *id,
+                        upgrade: upgrade.boxed(),
+                        local_addr: addresses.first().cloned().unwrap_or_else(Multiaddr::empty),
+                        send_back_addr: plain(asked.source),
+                    });
+                }
+                Poll::Ready(None) => {
+                    let (listener_id, _, _) = this.listeners.remove(index);
+                    let reason = Err(io::Error::new(io::ErrorKind::NotConnected, "the socket failed"));
+                    return Poll::Ready(TransportEvent::ListenerClosed { listener_id, reason });
+                }
+                Poll::Pending => {}
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// Address and certificate of `/ip4|ip6/../udp/../webrtc-direct[/certhash/..][/p2p/..]`.
+fn parse(address: &Multiaddr) -> Option<(SocketAddr, Option<Hash>)> {
+    let mut parts = address.iter();
+    let ip = match parts.next()? {
+        Protocol::Ip4(ip) => IpAddr::from(ip),
+        Protocol::Ip6(ip) => IpAddr::from(ip),
+        _ => return None,
+    };
+    let (Protocol::Udp(port), Protocol::WebRTCDirect) = (parts.next()?, parts.next()?) else { return None };
+    let mut hash = None;
+    for part in parts {
+        match part {
+            Protocol::Certhash(digest) if digest.code() == SHA2_256 && hash.is_none() => {
+                hash = Some(digest.digest().try_into().ok()?);
+            }
+            Protocol::P2p(_) => {}
+            _ => return None,
+        }
+    }
+    Some((SocketAddr::new(ip, port), hash))
+}
+
+fn plain(address: SocketAddr) -> Multiaddr {
+    Multiaddr::from(address.ip()).with(Protocol::Udp(address.port())).with(Protocol::WebRTCDirect)
+}
+
+fn written(address: SocketAddr, hash: &Hash) -> Multiaddr {
+    plain(address).with(Protocol::Certhash(multihash(hash)))
+}
+
+fn multihash(hash: &Hash) -> Multihash<64> {
+    Multihash::wrap(SHA2_256, hash).expect("32 bytes are fewer than 64")
+}
+
+/// Which side of the handshake, with the hash of the server's certificate.
+enum Side {
+    Server(Hash),
+    /// With its own certificate's.
+    Client {
+        server: Hash,
+        own: Hash,
+    },
+}
+
+/// Tells whoever waits for the connection whose certificate the other side has.
+pub(super) struct Connecting(Option<oneshot::Sender<Hash>>);
+
+impl Connecting {
+    pub(super) fn new() -> (Self, oneshot::Receiver<Hash>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(Some(sender)), receiver)
+    }
+}
+
+impl Pilot for Connecting {
+    fn poll(&mut self, _: &mut Context<'_>, _: &mut Session) -> Poll<Result<(), Lost>> {
+        Poll::Pending
+    }
+
+    fn look(&mut self, session: &mut Session) {
+        if session.is_connected()
+            && let Some(sender) = self.0.take()
+            && let Some(print) = session.rtc().direct_api().remote_dtls_fingerprint()
+            && let Ok(hash) = print.bytes.as_slice().try_into()
+        {
+            let _ = sender.send(hash);
+        }
+    }
+}
+
+/// A machine of either side; `name` is what the dialer chose.
+pub(super) fn configured(machine: Machine, name: &str) -> (Machine, IceCreds) {
+    let credentials = IceCreds { ufrag: name.to_owned(), pass: name.to_owned() };
+    (machine.set_local_ice_credentials(credentials.clone()), credentials)
+}
+
+/// A connection that a dialer called `name` asked a server for.
+pub(super) fn answering(name: &str, local: SocketAddr, certificate: DtlsCert, hub: Hub) -> Result<Session, Lost> {
+    let (machine, credentials) = configured(machine(), name);
+    // Who the dialer is shows in the handshake, which covers both certificates.
+    let machine = machine.set_dtls_cert(certificate).set_ice_lite(true).set_fingerprint_verification(false);
+    begin(machine, credentials, local, None, [0; 32], hub)
+}
+
+fn begin(
+    machine: Machine,
+    credentials: IceCreds,
+    local: SocketAddr,
+    remote: Option<SocketAddr>,
+    expected: Hash,
+    hub: Hub,
+) -> Result<Session, Lost> {
+    let now = clock();
+    let is_dialer = remote.is_some();
+    let mut rtc = machine.build(now);
+    let host = |address| Candidate::host(address, "udp").map_err(io::Error::other);
+    rtc.add_local_candidate(host(local)?);
+    if let Some(remote) = remote {
+        rtc.add_remote_candidate(host(remote)?);
+    }
+    let mut api = rtc.direct_api();
+    api.set_remote_ice_credentials(credentials);
+    api.set_remote_fingerprint(Fingerprint { hash_func: "sha-256".to_owned(), bytes: expected.to_vec() });
+    api.set_ice_controlling(is_dialer);
+    api.start_dtls(is_dialer)?;
+    api.start_sctp(is_dialer);
+    let mut session = Session::new(rtc, hub, now);
+    session.negotiated(HANDSHAKE_CHANNEL);
+    Ok(session)
+}
+
+async fn dial(key: Keypair, remote: SocketAddr, server: Hash) -> io::Result<(PeerId, Muxer)> {
+    let random: String = rand::rng().sample_iter(Alphanumeric).take(UFRAG_RANDOM).map(char::from).collect();
+    let (machine, credentials) = configured(machine(), &format!("{UFRAG_PREFIX}{random}"));
+    let certificate = generate_certificate().map_err(io::Error::other)?;
+    let own = hash(&certificate);
+    let machine =
+        machine.set_dtls_cert(DtlsCert { certificate: certificate.certificate, private_key: certificate.private_key });
+    let sockets = Sockets::towards(remote)?;
+    let local = sockets.addresses().first().copied().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let (hub, muxer) = Hub::new(channel::Config::default());
+    let session = begin(machine, credentials, local, Some(remote), server, hub.clone()).map_err(io::Error::other)?;
+    let (pilot, connected) = Connecting::new();
+    platform::spawn(drive(session, sockets, hub, pilot));
+    authenticate(Side::Client { server, own }, key, muxer, connected).await
+}
+
+/// Noise over the handshake's channel; the server begins. Dropped or failed, the connection closes.
+async fn authenticate(
+    side: Side,
+    key: Keypair,
+    muxer: Muxer,
+    connected: oneshot::Receiver<Hash>,
+) -> io::Result<(PeerId, Muxer)> {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "the other side did not prove in time who it is");
+    platform::timeout(HANDSHAKE, shake_hands(side, key, muxer, connected)).await.unwrap_or_else(|| Err(late()))
+}
+
+async fn shake_hands(
+    side: Side,
+    key: Keypair,
+    mut muxer: Muxer,
+    connected: oneshot::Receiver<Hash>,
+) -> io::Result<(PeerId, Muxer)> {
+    let Ok(theirs) = connected.await else {
+        let lost = poll_fn(|cx| Pin::new(&mut muxer).poll(cx)).await;
+        return Err(lost.err().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into()));
+    };
+    let stream = poll_fn(|cx| Pin::new(&mut muxer).poll_inbound(cx)).await?;
+    let (client, server) = match &side {
+        Side::Server(own) => (&theirs, own),
+        Side::Client { server, own } => (own, server),
+    };
+    let prologue = [PROLOGUE, &multihash(client).to_bytes(), &multihash(server).to_bytes()].concat();
+    let noise = noise::Config::new(&key).map_err(io::Error::other)?.with_prologue(prologue);
+    let (peer, mut stream) = match side {
+        Side::Server(_) => noise.upgrade_outbound(stream, "/noise").await,
+        Side::Client { .. } => noise.upgrade_inbound(stream, "/noise").await,
+    }
+    .map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))?;
+    // What was said last must still arrive; the channel is closed once it has.
+    stream.close().await?;
+    Ok((peer, muxer))
+}
+
+/// The addresses behind one that means all of them.
+pub(super) fn expanded(bound: SocketAddr) -> io::Result<Vec<SocketAddr>> {
+    if !bound.ip().is_unspecified() {
+        return Ok(vec![bound]);
+    }
+    let all = sockets::addresses()?.into_iter().filter(|ip| ip.is_ipv4() == bound.is_ipv4());
+    Ok(all.map(|ip| SocketAddr::new(ip, bound.port())).collect())
+}
