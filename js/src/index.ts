@@ -16,6 +16,8 @@ export { MeshDocument, type DocumentEvents } from "./document.js";
 export { NeuromeshError, type ErrorName } from "./errors.js";
 export { join } from "./join.js";
 export { Mesh } from "./mesh.js";
+export { Room } from "./room.js";
+export { MeshStream } from "./stream.js";
 export type {
   Attempt,
   AudioSource,
@@ -35,6 +37,8 @@ export type {
   Numerics,
   PeerInfo,
   Receipt,
+  RoomEvents,
+  RoomOptions,
   Route,
   RunOptions,
   Takes,

@@ -23,6 +23,7 @@ export async function join(options: JoinOptions = {}): Promise<Mesh> {
   if (!Number.isFinite(memory) || memory <= 0) throw invalid("memory must be a number of bytes above 0");
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) throw invalid("threads must be a whole number above 0");
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid("signal must be an AbortSignal");
+  const iceServers = parseIceServers(options.iceServers ?? []);
   const { addresses, servers } = parseNodes(options.nodes, pageOrigin());
   if (signal?.aborted) throw aborted(signal);
 
@@ -57,7 +58,7 @@ export async function join(options: JoinOptions = {}): Promise<Mesh> {
   const wake = () => void discovery.ask();
   try {
     await bindings.default({ module_or_path: module });
-    const config = { addresses, storeName, slot: slot.number, agent: "neuromesh-js", tier: "device" as const };
+    const config = { addresses, storeName, slot: slot.number, agent: "neuromesh-js", tier: "device" as const, iceServers, log: options.log };
     const wasm = await bindings.WasmMesh.join(config, host);
     const joined = new Mesh({ wasm, discovery, engine: () => host.engine(), dispose });
     mesh = joined;
@@ -113,6 +114,17 @@ function withResolvers(): { promise: Promise<void>; resolve: () => void } {
     resolve = settle;
   });
   return { promise, resolve };
+}
+
+function parseIceServers(servers: readonly RTCIceServer[]): { urls: string[]; username?: string; credential?: string }[] {
+  if (!Array.isArray(servers)) throw invalid("iceServers must be a list, as RTCPeerConnection takes it");
+  return servers.map(({ urls, username, credential }: RTCIceServer) => {
+    const list = typeof urls === "string" ? [urls] : urls;
+    if (!Array.isArray(list) || !list.every((url) => /^(stuns?|turns?):/.test(url))) {
+      throw invalid("the urls of an ICE server begin with stun:, stuns:, turn: or turns:");
+    }
+    return { urls: list, ...(username === undefined ? {} : { username }), ...(credential === undefined ? {} : { credential }) };
+  });
 }
 
 function pageOrigin(): string | undefined {

@@ -5,7 +5,9 @@ import { NeuromeshError, aborted, invalid, toError } from "./errors.js";
 import { Emitter } from "./events.js";
 import { normalizeInput, normalizeOptions, readsFile } from "./input.js";
 import { toJson } from "./json.js";
-import type { EngineInfo, Input, MeshEvent, MeshEvents, ModelInfo, PeerInfo, RunOptions } from "./types.js";
+import { Room, roomOptions } from "./room.js";
+import { MeshStream } from "./stream.js";
+import type { EngineInfo, Input, MeshEvent, MeshEvents, ModelInfo, PeerInfo, RoomOptions, RunOptions } from "./types.js";
 import type { WasmMesh } from "./wasm/mesh.js";
 import type { WireInput } from "./wire.js";
 
@@ -28,12 +30,15 @@ export class Mesh {
   readonly #parts: MeshParts;
   readonly #events = new Emitter<MeshEvents & { "*": MeshEvent }>();
   readonly #docs = new Map<string, MeshDocument<never>>();
+  readonly #rooms = new Map<string, Room>();
   readonly #known = new Map<string, Pick<ModelInfo, "reads" | "takes">>();
-  readonly #connected = new Set<string>();
+  /** Connected servers, and connected tabs. */
+  readonly #nodes = new Set<string>();
+  readonly #tabs = new Set<string>();
   #nextRequest = 1;
   #online = true;
   #closed = false;
-  #hadPeer = false;
+  #hadNode = false;
 
   /** @internal */
   constructor(parts: MeshParts) {
@@ -111,6 +116,46 @@ export class Mesh {
     return doc;
   }
 
+  /**
+   * Opens a stream of the application's own protocol (a name such as `/chat/1`) to a connected peer, which takes it by `handle`.
+   */
+  async open(peer: string, protocol: string): Promise<MeshStream> {
+    if (typeof peer !== "string" || typeof protocol !== "string") throw invalid("open takes a peer's id and a protocol's name");
+    return new MeshStream(await this.#guard(() => this.#parts.wasm.open(peer, protocol)));
+  }
+
+  /** Calls `take` with every stream of this protocol that a peer opens, until the returned function is called. */
+  handle(protocol: string, take: (stream: MeshStream) => void): () => void {
+    if (typeof protocol !== "string" || typeof take !== "function") throw invalid("handle takes a protocol's name and a function");
+    this.#assertOpen();
+    try {
+      return this.#parts.wasm.accept(protocol, (stream) => {
+        take(new MeshStream(stream));
+      });
+    } catch (error) {
+      throw toError(error);
+    }
+  }
+
+  /**
+   * Joins the room of this name, or gives the one joined already; at most 8 at a time. Its members find each other through the nodes
+   * that they are connected with, connect directly, and run models for each other unless `serve` is false.
+   */
+  room(name: string, options: RoomOptions = {}): Room {
+    const { serve } = roomOptions(name, options);
+    this.#assertOpen();
+    const known = this.#rooms.get(name);
+    if (known !== undefined) return known;
+    const room = new Room(name, {
+      joined: this.#guard(() => this.#parts.wasm.joinRoom(name, serve)),
+      on: (listener) => this.#events.on("*", listener),
+      left: () => this.#rooms.delete(name),
+    });
+    this.#rooms.set(name, room);
+    room.ready.catch(() => this.#rooms.delete(name));
+    return room;
+  }
+
   /** Leaves the network (everything goes on working here), or returns to it. */
   async setOnline(online: boolean): Promise<void> {
     if (typeof online !== "boolean") throw invalid("online must be true or false");
@@ -132,7 +177,7 @@ export class Mesh {
   async dial(address: string): Promise<void> {
     const { wasm } = this.#parts;
     if (this.#closed || !this.#online) return;
-    if (this.#hadPeer && this.#connected.size === 0) {
+    if (this.#hadNode && this.#nodes.size === 0 && this.#tabs.size === 0) {
       // A browser does not say at once that a WebSocket to a dead server failed, and a dial that hangs keeps the next one
       // waiting. There is nothing to lose now: begin all dials anew.
       await wasm.setOnline(false);
@@ -152,6 +197,7 @@ export class Mesh {
       this.#parts.dispose();
       this.#events.clear();
       this.#docs.clear();
+      this.#rooms.clear();
     }
   }
 
@@ -189,12 +235,12 @@ export class Mesh {
   #onEvent(event: MeshEvent): void {
     switch (event.type) {
       case "peer":
-        if (event.peer.connected) this.#connected.add(event.peer.id);
-        else this.#connected.delete(event.peer.id);
-        this.#hadPeer ||= event.peer.connected;
+        this.#forget(event.peer.id);
+        if (event.peer.connected) (event.peer.tier === "peer" ? this.#tabs : this.#nodes).add(event.peer.id);
+        this.#hadNode ||= this.#nodes.size > 0;
         break;
       case "peerGone":
-        this.#connected.delete(event.id);
+        this.#forget(event.id);
         break;
       case "status":
         // What `dial` does in passing is no news.
@@ -206,9 +252,15 @@ export class Mesh {
         break;
       default:
     }
-    this.#parts.discovery.setConnected(this.#connected.size > 0 || !this.#online);
+    // Tabs are no help to find others: without a node it is looked for.
+    this.#parts.discovery.setConnected(this.#nodes.size > 0 || !this.#online);
     this.#events.emit(event.type, event);
     this.#events.emit("*", event);
+  }
+
+  #forget(peer: string): void {
+    this.#nodes.delete(peer);
+    this.#tabs.delete(peer);
   }
 
   #assertOpen(): void {

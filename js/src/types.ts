@@ -185,6 +185,8 @@ export interface PeerInfo {
   addresses: string[];
   /** Base URL of its HTTP API, if it has one. */
   http: string | null;
+  /** The rooms that it is in and this tab too. */
+  rooms: string[];
 }
 
 /** What is known of a model. */
@@ -225,6 +227,22 @@ export interface MeshEvents {
   status: { type: "status"; online: boolean };
   /** The list of known models changed. */
   models: { type: "models" };
+  /** A message on a topic; rooms hand out theirs. */
+  message: { type: "message"; topic: string; from: string | null; data: Uint8Array };
+}
+
+/** What happens in a room, by name. */
+export interface RoomEvents {
+  /** A member's message; `text()` reads it as UTF-8. */
+  message: { from: string; data: Uint8Array; text: () => string };
+  /** Members came, went or changed: the list now. */
+  members: PeerInfo[];
+}
+
+/** How to be in a room. */
+export interface RoomOptions {
+  /** Whether this tab runs models for the room's members; true when absent. */
+  serve?: boolean;
 }
 
 /** Any event of the mesh. */
@@ -244,6 +262,10 @@ export interface JoinOptions {
   storeName?: string;
   /** How long joining may wait for the first answer of a node, in milliseconds; 3,000 when absent. Later ones are not lost. */
   connectTimeout?: number;
+  /** STUN and TURN servers for direct connections between tabs. None when absent: then only the machines' own addresses are tried. */
+  iceServers?: readonly RTCIceServer[];
+  /** What this tab's peer tells the console of its work; nothing when absent. */
+  log?: "error" | "warn" | "info" | "debug" | "trace";
   /** Memory for loaded models, in bytes; 1 GiB when absent. */
   memory?: number;
   /** The most threads that a run in this tab may use; when absent, as many as the machine has processors, and 8 at most. */

@@ -1,6 +1,6 @@
 //! The browser peer: `wasm-bindgen` classes over [`neuromesh`], one class a file, and nothing decided here.
 //!
-//! The npm package builds it twice: with the feature `mesh` for the page's thread ([`WasmMesh`], [`WasmDoc`]), and with the
+//! The npm package builds it twice: with the feature `mesh` for the page's thread ([`WasmMesh`], [`WasmDoc`], [`WasmRoom`], [`WasmStream`]), and with the
 //! feature `engine` for a Worker ([`WasmEngine`], [`WasmRun`]), so that each loads only what it runs. What lives in the Worker (the engine, the cache of model files) reaches the mesh
 //! through a [`Host`](host::Host) object that the package provides.
 
@@ -17,11 +17,17 @@ mod file;
 #[cfg(feature = "mesh")]
 mod host;
 #[cfg(feature = "mesh")]
+mod log;
+#[cfg(feature = "mesh")]
 mod mesh;
 #[cfg(feature = "engine")]
 mod pool;
+#[cfg(feature = "mesh")]
+mod room;
 #[cfg(feature = "engine")]
 mod run;
+#[cfg(feature = "mesh")]
+mod stream;
 mod values;
 
 #[cfg(feature = "mesh")]
@@ -34,8 +40,12 @@ pub use file::WasmFile;
 pub use mesh::WasmMesh;
 #[cfg(feature = "engine")]
 pub use pool::{help, shared_memory};
+#[cfg(feature = "mesh")]
+pub use room::WasmRoom;
 #[cfg(feature = "engine")]
 pub use run::WasmRun;
+#[cfg(feature = "mesh")]
+pub use stream::WasmStream;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Runs once per instance: a panic then shows its message and place in the console before the instance traps.

@@ -3,7 +3,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use futures::future::{AbortHandle, Abortable};
 use js_sys::{Array, Function};
 use neuromesh::{
-    Config, Error, Mesh, Options, Parts, Request, Tier,
+    Config, Error, IceServer, Mesh, Options, Parts, Request, Tier,
     core::{Manifest, Pipeline},
     platform,
     storage::{DocStore, IndexedDbDocStore},
@@ -15,11 +15,16 @@ use crate::{
     doc::WasmDoc,
     errors::{invalid, to_js},
     host::{Host, HostBlobs, HostEngine},
+    log,
+    room::WasmRoom,
+    stream::{WasmStream, hand_out},
     values::{answer_to_js, payload_from_js, plain, set},
 };
 
 /// Where the identity is kept beside the documents.
 const IDENTITY: &str = "identity";
+/// STUN and TURN servers of one mesh; browsers slow down with more than a few.
+const MAX_ICE_SERVERS: usize = 8;
 /// Listeners of one mesh.
 const MAX_LISTENERS: usize = 64;
 
@@ -34,6 +39,21 @@ struct JoinConfig {
     slot: u32,
     #[serde(default)]
     agent: Option<String>,
+    /// As `RTCConfiguration.iceServers`.
+    #[serde(default)]
+    ice_servers: Vec<IceServerConfig>,
+    /// What goes to the console: `error`, `warn`, `info`, `debug`, `trace`; absent, nothing.
+    #[serde(default)]
+    log: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct IceServerConfig {
+    urls: Vec<String>,
+    #[serde(default)]
+    username: Option<String>,
+    #[serde(default)]
+    credential: Option<String>,
 }
 
 fn default_store() -> String {
@@ -54,6 +74,9 @@ impl WasmMesh {
     pub async fn join(config: JsValue, host: Host) -> Result<WasmMesh, JsValue> {
         let config: JoinConfig =
             serde_wasm_bindgen::from_value(config).map_err(|error| invalid(&format!("join: {error}")))?;
+        if let Some(level) = &config.log {
+            log::start(level.parse().map_err(|_| invalid(&format!("no level of logs is called {level:?}")))?);
+        }
         let docs = IndexedDbDocStore::open(&config.store_name).await.map_err(|error| to_js(&error.into()))?;
         let key = identity(&docs, config.slot).await.map_err(|error| to_js(&error))?;
         let host = Rc::new(host);
@@ -63,6 +86,10 @@ impl WasmMesh {
             .map(|address| address.parse().map_err(|error| invalid(&format!("node address {address:?}: {error}"))));
         let mut mesh_config = Config::new(key, Tier::Device);
         mesh_config.dial = dial.collect::<Result<_, _>>()?;
+        let servers = config.ice_servers.into_iter().take(MAX_ICE_SERVERS);
+        mesh_config.ice_servers = servers
+            .map(|IceServerConfig { urls, username, credential }| IceServer { urls, username, credential })
+            .collect();
         if let Some(agent) = config.agent {
             mesh_config.agent = agent.chars().take(64).collect();
         }
@@ -159,6 +186,31 @@ impl WasmMesh {
         Ok(WasmDoc::new(doc))
     }
 
+    /// Opens a stream of an application's protocol to a connected peer.
+    pub async fn open(&self, peer: String, protocol: String) -> Result<WasmStream, JsValue> {
+        let id = peer.parse().map_err(|error| invalid(&format!("peer {peer:?}: {error}")))?;
+        let stream = self.mesh.open(id, &protocol).await.map_err(|error| to_js(&error))?;
+        Ok(WasmStream::new(id, stream))
+    }
+
+    /// Gives every stream of an application's protocol that peers open to `take`, until the result is called.
+    pub fn accept(&self, protocol: &str, take: Function) -> Result<Function, JsValue> {
+        let accepted = self.mesh.accept(protocol).map_err(|error| to_js(&error))?;
+        let (stop, registration) = AbortHandle::new_pair();
+        let streams = Abortable::new(hand_out(accepted, take), registration);
+        wasm_bindgen_futures::spawn_local(async move {
+            let _ = streams.await;
+        });
+        Ok(Closure::once_into_js(move || stop.abort()).unchecked_into())
+    }
+
+    /// Joins a room.
+    #[wasm_bindgen(js_name = joinRoom)]
+    pub async fn join_room(&self, name: String, serve: bool) -> Result<WasmRoom, JsValue> {
+        let room = self.mesh.join_room(&name, serve).await.map_err(|error| to_js(&error))?;
+        Ok(WasmRoom::new(room))
+    }
+
     /// Connects to an address and stays connected.
     pub async fn dial(&self, address: String) -> Result<(), JsValue> {
         let parsed = address.parse().map_err(|error| invalid(&format!("address {address:?}: {error}")))?;
@@ -197,13 +249,24 @@ async fn forward(
             Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return,
         };
-        let Ok(value) = plain(&event) else { continue };
+        let Ok(value) = event_to_js(&event) else { continue };
         // A copy, because a listener may subscribe another one while it runs.
         let current = listeners.borrow().clone();
         for listener in current {
             let _ = listener.call1(&JsValue::NULL, &value);
         }
     }
+}
+
+/// As a plain object; the bytes of a message stay bytes.
+fn event_to_js(event: &neuromesh::Event) -> Result<JsValue, JsValue> {
+    let neuromesh::Event::Message { topic, from, data } = event else { return plain(event) };
+    let object = js_sys::Object::new();
+    set(&object, "type", &"message".into());
+    set(&object, "topic", &topic.into());
+    set(&object, "from", &from.map_or(JsValue::NULL, |peer| peer.to_string().into()));
+    set(&object, "data", &js_sys::Uint8Array::from(&data[..]).into());
+    Ok(object.into())
 }
 
 /// The tab's identity: kept with the documents, made on the first visit.

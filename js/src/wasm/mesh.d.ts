@@ -5,7 +5,15 @@ import type { Host } from "../host.js";
 
 export class WasmMesh {
   static join(
-    config: { addresses: string[]; storeName: string; slot: number; agent: string; tier: "device" },
+    config: {
+      addresses: string[];
+      storeName: string;
+      slot: number;
+      agent: string;
+      tier: "device";
+      log: string | undefined;
+      iceServers: { urls: string[]; username?: string; credential?: string }[];
+    },
     host: Host,
   ): Promise<WasmMesh>;
   readonly id: string;
@@ -15,9 +23,29 @@ export class WasmMesh {
   models(): Promise<ModelInfo[]>;
   subscribe(listener: (event: MeshEvent) => void): void;
   doc(name: string, init: object): Promise<WasmDoc>;
+  open(peer: string, protocol: string): Promise<WasmStream>;
+  accept(protocol: string, take: (stream: WasmStream) => void): () => void;
+  joinRoom(name: string, serve: boolean): Promise<WasmRoom>;
   dial(address: string): Promise<void>;
   setOnline(online: boolean): Promise<void>;
   close(): Promise<void>;
+  free(): void;
+}
+
+export class WasmStream {
+  readonly peer: string;
+  read(): Promise<Uint8Array | undefined>;
+  write(data: Uint8Array): Promise<void>;
+  closeWrite(): Promise<void>;
+  abort(): Promise<void>;
+  free(): void;
+}
+
+export class WasmRoom {
+  readonly topic: string;
+  members(): Promise<PeerInfo[]>;
+  send(data: Uint8Array): Promise<void>;
+  leave(): Promise<void>;
   free(): void;
 }
 

@@ -26,6 +26,7 @@ pub mod presence;
 pub mod receipt;
 pub mod relays;
 pub mod request;
+pub mod rooms;
 pub mod router;
 pub mod sim;
 #[cfg(feature = "sync")]

@@ -25,6 +25,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::{
     Digest, ExchangeId, Numerics, PeerId, RequestId, TaskId, Timestamp,
     presence::{self, Presence, Profile},
+    rooms::{RoomId, Rooms},
     router::Router,
 };
 
@@ -36,6 +37,7 @@ mod input;
 mod job;
 mod output;
 mod request;
+mod room;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -45,9 +47,11 @@ pub use error::{ErrorKind, ExchangeError, RunError, TaskError};
 pub use info::{LocalModel, ModelInfo, Path, PeerInfo};
 pub use input::{Input, TaskOutput};
 pub use output::{Event, Output};
+pub use room::RoomError;
 
 use input::Held;
 use job::{Asking, Job};
+use room::Joined;
 use serve::Serving;
 
 /// One peer of the mesh. See the [module](self) for the driver's duties.
@@ -59,6 +63,8 @@ pub struct Mesh {
     rng: ChaCha8Rng,
     presence: Presence,
     router: Router,
+    rooms: Rooms,
+    room_names: BTreeMap<RoomId, Joined>,
     links: BTreeMap<PeerId, Path>,
     held: BTreeMap<Digest, Held>,
     listening: Listening,
@@ -120,6 +126,8 @@ impl Mesh {
             presence: Presence::new(&config.key, config.generation, profile, timing, seed, now),
             router: Router::new(me, config.router.clone(), seed.wrapping_add(1)),
             rng: ChaCha8Rng::seed_from_u64(seed.wrapping_add(2)),
+            rooms: Rooms::new(me),
+            room_names: BTreeMap::new(),
             key,
             me,
             config,
@@ -173,7 +181,8 @@ impl Mesh {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let jobs = self.jobs.values().filter_map(Job::wake_at);
         let serving = self.serving.values().map(|serving| serving.deadline);
-        self.presence.poll_timeout().into_iter().chain(jobs).chain(serving).min()
+        let rooms = self.rooms.poll_timeout();
+        self.presence.poll_timeout().into_iter().chain(jobs).chain(serving).chain(rooms).min()
     }
 
     /// This peer.
@@ -191,6 +200,7 @@ impl Mesh {
         if peer == self.me {
             return;
         }
+        self.rooms.linked(peer, Some(path));
         if self.links.insert(peer, path).is_none() {
             self.presence.handle(now, presence::Input::Connected(peer));
         }
@@ -201,6 +211,7 @@ impl Mesh {
         if self.links.remove(&peer).is_none() {
             return;
         }
+        self.rooms.linked(peer, None);
         self.presence.handle(now, presence::Input::Disconnected(peer));
         self.abandon_peer(now, peer);
         self.refresh_peer(peer);
@@ -231,6 +242,7 @@ impl Mesh {
         while let Some(output) = self.presence.poll_output() {
             self.on_presence(output);
         }
+        self.wake_rooms(now);
         if std::mem::take(&mut self.models_stale) {
             self.refresh_models();
         }

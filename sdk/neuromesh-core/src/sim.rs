@@ -40,6 +40,10 @@ pub trait Machine {
     fn on_time(&mut self, now: Timestamp);
     /// The next frame to send.
     fn poll_frame(&mut self) -> Option<Outgoing<Self::Frame>>;
+    /// The next connection that the machine makes (true) or ends.
+    fn poll_link(&mut self) -> Option<(PeerId, bool)> {
+        None
+    }
     /// When to be woken.
     fn timeout(&self) -> Option<Timestamp>;
 }
@@ -286,6 +290,9 @@ impl<M: Machine> Network<M> {
     fn settle(&mut self, id: PeerId) {
         while let Some(out) = self.machines.get_mut(&id).and_then(M::poll_frame) {
             self.carry(id, out);
+        }
+        while let Some((peer, wanted)) = self.machines.get_mut(&id).and_then(M::poll_link) {
+            if wanted { self.connect(id, peer) } else { self.disconnect(id, peer) }
         }
         if let Some(at) = self.wake_of.remove(&id) {
             self.wakes.remove(&(at, id));

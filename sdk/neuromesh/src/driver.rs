@@ -11,6 +11,7 @@ use neuromesh_core::{
         self, ErrorKind as RunKind, ExchangeError, Input, LocalModel, ModelInfo, Output, PeerInfo, RunError, TaskError,
         TaskOutput,
     },
+    rooms::RoomId,
 };
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc};
@@ -22,7 +23,7 @@ use crate::{
     engine::{Cancel, Engine, Job, JobError},
     error::{Error, ErrorKind},
     platform,
-    swarm::Notice,
+    swarm::{self, Notice},
 };
 
 /// Commands and happenings that wait for the driver.
@@ -120,6 +121,8 @@ pub(crate) enum Command {
     Manifest(Digest, oneshot::Sender<Option<neuromesh_core::Manifest>>),
     Fetch(String, oneshot::Sender<Result<Digest, Error>>),
     ModelsChanged(oneshot::Sender<()>),
+    JoinRoom { name: String, serves: bool, reply: oneshot::Sender<Result<RoomId, Error>> },
+    LeaveRoom(String),
     Close(oneshot::Sender<()>),
 }
 
@@ -143,6 +146,7 @@ pub(crate) struct Driver {
     pub happened: mpsc::Sender<Happened>,
     pub links: streams::Links,
     pub docs: Docs,
+    swarm: mpsc::Sender<swarm::Command>,
     pub waiting: BTreeMap<RequestId, oneshot::Sender<Result<Answer, Error>>>,
     pub serving: BTreeMap<ExchangeId, oneshot::Sender<Vec<u8>>>,
     pub asking: BTreeMap<ExchangeId, Cancel>,
@@ -162,6 +166,7 @@ impl Driver {
         links: Links,
         happened: mpsc::Sender<Happened>,
         docs: Docs,
+        swarm: mpsc::Sender<swarm::Command>,
     ) -> Self {
         Self {
             machine,
@@ -172,6 +177,7 @@ impl Driver {
             happened,
             links,
             docs,
+            swarm,
             waiting: BTreeMap::new(),
             serving: BTreeMap::new(),
             asking: BTreeMap::new(),
@@ -260,6 +266,11 @@ impl Driver {
                 let (fetcher, happened) = (self.fetcher.clone(), self.happened.clone());
                 platform::spawn(async move { report_installed(&fetcher, &happened, Some(done)).await });
             }
+            Command::JoinRoom { name, serves, reply } => {
+                let joined = self.machine.join_room(platform::now(), &name, serves);
+                let _ = reply.send(joined.map_err(|error| Error::new(ErrorKind::InvalidInput, error.to_string())));
+            }
+            Command::LeaveRoom(name) => self.machine.leave_room(platform::now(), &name),
             Command::Close(done) => {
                 self.closing.get_or_insert((platform::now() + DRAIN, done));
             }
@@ -363,8 +374,21 @@ impl Driver {
                         cancel.cancel();
                     }
                 }
+                Output::Dial { peer, address } => {
+                    if let Ok(address) = address.parse() {
+                        self.tell_swarm(swarm::Command::Reach(peer, address));
+                    }
+                }
+                Output::Disconnect { peer } => self.tell_swarm(swarm::Command::HangUp(peer)),
                 Output::Event(event) => self.on_event(event),
             }
+        }
+    }
+
+    fn tell_swarm(&self, command: swarm::Command) {
+        // A swarm that is busy beyond its queue is told again: rooms try until they succeed.
+        if self.swarm.try_send(command).is_err() {
+            tracing::debug!("the swarm is busy");
         }
     }
 

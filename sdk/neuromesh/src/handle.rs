@@ -1,12 +1,15 @@
 //! The handle that applications hold.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use futures::channel::oneshot;
-use libp2p::{Multiaddr, identity::Keypair};
+use futures::{StreamExt, channel::oneshot};
+use libp2p::{Multiaddr, StreamProtocol, identity::Keypair};
 use neuromesh_core::{
     Answer, Digest, Manifest, Mesh as Machine, PeerId, Request, RequestId, Tier,
     mesh::{self, ModelInfo, PeerInfo},
@@ -23,14 +26,20 @@ use crate::{
     platform,
     rtc::{Certificate, IceServer, RtcConfig},
     storage::{BlobStore, DocStore},
-    streams::{Control, Haul},
-    swarm::{self, MAX_GOSSIP_BYTES, SwarmConfig},
+    streams::{Control, Haul, Incoming, Stream},
+    swarm::{self, MAX_GOSSIP_BYTES, SwarmConfig, core_id, libp2p_id},
 };
 
 /// Events that a slow listener may fall behind before it misses some.
 const EVENTS: usize = 1024;
 /// Notices of the swarm that wait for the driver.
 const NOTICES: usize = 1024;
+/// The longest name of a protocol, in bytes.
+const MAX_PROTOCOL: usize = 128;
+/// Protocols that are not an application's.
+const RESERVED: [&str; 5] = ["/neuromesh/", "/libp2p/", "/ipfs/", "/meshsub/", "/webrtc-signaling/"];
+/// Opening a stream.
+const OPEN: Duration = Duration::from_secs(10);
 /// The longest name of a gossip topic.
 const MAX_TOPIC: usize = 128;
 
@@ -105,6 +114,7 @@ struct Inner {
     driver: mpsc::Sender<driver::Command>,
     swarm: mpsc::Sender<swarm::Command>,
     docs: docs::Docs,
+    control: Control,
     events: broadcast::Sender<Event>,
     tasks: Mutex<Vec<platform::Spawned>>,
 }
@@ -177,6 +187,7 @@ impl Mesh {
         platform::spawn(driver::accept_presence(presence, happened.clone()));
         platform::spawn(driver::accept_infer(infer, happened.clone()));
         platform::spawn(blobs::serve(blob_streams, parts.blobs.clone()));
+        let app_control = control.clone();
         let driver = Driver::new(
             machine,
             parts.engine.clone(),
@@ -185,6 +196,7 @@ impl Mesh {
             Links::new(control),
             happened,
             docs_handle.clone(),
+            swarm.clone(),
         );
         let driver_task = platform::spawn(driver.run(command_queue, notice_queue, happened_queue));
         let swarm_task = bound.start();
@@ -196,6 +208,7 @@ impl Mesh {
             driver: commands,
             swarm,
             docs: docs_handle,
+            control: app_control,
             events,
             tasks: Mutex::new(vec![driver_task, swarm_task]),
         })))
@@ -318,12 +331,56 @@ impl Mesh {
     /// # Errors
     /// A message over 64 KiB; nobody on the topic.
     pub async fn publish(&self, topic: &str, data: Vec<u8>) -> Result<(), Error> {
-        let topic = checked_topic(topic)?;
+        self.publish_on(checked_topic(topic)?, data).await
+    }
+
+    /// On a topic as it is on the wire.
+    async fn publish_on(&self, topic: String, data: Vec<u8>) -> Result<(), Error> {
         if data.len() > MAX_GOSSIP_BYTES / 2 {
             let text = format!("message of {} bytes is over the limit of {}", data.len(), MAX_GOSSIP_BYTES / 2);
             return Err(Error::new(ErrorKind::InvalidInput, text));
         }
         self.ask_swarm(|reply| swarm::Command::Publish(topic, data, reply)).await?
+    }
+
+    /// Opens a stream of an application's own protocol to a connected peer, over the best connection with it.
+    ///
+    /// # Errors
+    /// A name that is none or taken ([`Mesh::accept`]); a peer that is not connected, or does not take such streams.
+    pub async fn open(&self, peer: PeerId, protocol: &str) -> Result<Stream, Error> {
+        let protocol = checked_protocol(protocol)?;
+        let id = libp2p_id(&peer).ok_or_else(|| Error::new(ErrorKind::InvalidInput, "not a libp2p peer"))?;
+        let opened = platform::timeout(OPEN, self.0.control.clone().open_stream(id, protocol)).await;
+        match opened {
+            Some(Ok(stream)) => Ok(stream),
+            Some(Err(error)) => Err(Error::new(ErrorKind::Network, error.to_string())),
+            None => Err(Error::new(ErrorKind::Network, "the peer did not take the stream in time")),
+        }
+    }
+
+    /// Takes the streams of an application's own protocol, until what it gives is dropped. A protocol's name begins with `/`, has at
+    /// most 128 bytes, and does not begin as those of Neuromesh and libp2p do.
+    ///
+    /// # Errors
+    /// A name that is none or taken, or over 64 protocols.
+    pub fn accept(&self, protocol: &str) -> Result<Accepted, Error> {
+        let name = checked_protocol(protocol)?;
+        let incoming = self.0.control.clone().accept(name, Haul::Exchange);
+        let taken = || Error::new(ErrorKind::InvalidInput, format!("streams of {protocol} are taken already"));
+        incoming.map(Accepted).ok_or_else(taken)
+    }
+
+    /// Joins a room: its members are found through the peers that this one is connected with, dialled directly, and may ask this peer
+    /// to run models if `serves` says so.
+    ///
+    /// # Errors
+    /// A bad name, or too many rooms.
+    pub async fn join_room(&self, name: &str, serves: bool) -> Result<Room, Error> {
+        let asked = name.to_owned();
+        let joined = self.ask_driver(|reply| driver::Command::JoinRoom { name: asked, serves, reply }).await??;
+        let room = Room { mesh: self.clone(), name: name.to_owned(), topic: format!("neuromesh/room/{joined}") };
+        self.ask_swarm(|reply| swarm::Command::Join(room.topic.clone(), reply)).await??;
+        Ok(room)
     }
 
     /// Offers a model whose files are in the blob store already.
@@ -378,6 +435,64 @@ impl Mesh {
     }
 }
 
+/// Streams of one protocol that peers open.
+pub struct Accepted(Incoming);
+
+impl Accepted {
+    /// The next one, and who opened it; none once the mesh is closed.
+    pub async fn next(&mut self) -> Option<(PeerId, Stream)> {
+        loop {
+            let (peer, stream) = self.0.next().await?;
+            if let Some(peer) = core_id(&peer) {
+                return Some((peer, stream));
+            }
+        }
+    }
+}
+
+/// A room that this peer is in; clones are the same. It is left by [`Room::leave`] only.
+#[derive(Clone)]
+pub struct Room {
+    mesh: Mesh,
+    name: String,
+    topic: String,
+}
+
+impl Room {
+    /// Under which [`Event::Message`] gives the room's messages.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The other members known now, connected or not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`].
+    pub async fn members(&self) -> Result<Vec<PeerInfo>, Error> {
+        let mut peers = self.mesh.peers().await?;
+        peers.retain(|peer| peer.rooms.contains(&self.name));
+        Ok(peers)
+    }
+
+    /// Sends to every member that is connected, over others if need be. Gossip drops under load.
+    ///
+    /// # Errors
+    /// A message over 32 KiB; nobody there.
+    pub async fn send(&self, data: Vec<u8>) -> Result<(), Error> {
+        self.mesh.publish_on(self.topic.clone(), data).await
+    }
+
+    /// Leaves.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`].
+    pub async fn leave(&self) -> Result<(), Error> {
+        let inner = &self.mesh.0;
+        inner.swarm.send(swarm::Command::Leave(self.topic.clone())).await.map_err(|_| Error::closed())?;
+        inner.driver.send(driver::Command::LeaveRoom(self.name.clone())).await.map_err(|_| Error::closed())
+    }
+}
+
 struct CancelOnDrop<'a> {
     driver: &'a mpsc::Sender<driver::Command>,
     id: RequestId,
@@ -390,6 +505,16 @@ impl Drop for CancelOnDrop<'_> {
             let _ = driver.send(driver::Command::Cancel(id)).await;
         });
     }
+}
+
+fn checked_protocol(name: &str) -> Result<StreamProtocol, Error> {
+    let ours = RESERVED.iter().any(|prefix| name.starts_with(prefix));
+    if name.len() > MAX_PROTOCOL || ours {
+        let text = format!("a protocol's name has at most {MAX_PROTOCOL} bytes and begins with none of {RESERVED:?}");
+        return Err(Error::new(ErrorKind::InvalidInput, text));
+    }
+    StreamProtocol::try_from_owned(name.to_owned())
+        .map_err(|error| Error::new(ErrorKind::InvalidInput, format!("protocol {name:?}: {error}")))
 }
 
 fn checked_topic(topic: &str) -> Result<String, Error> {

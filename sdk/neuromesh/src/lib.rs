@@ -53,7 +53,7 @@ pub use docs::Doc;
 pub use driver::Event;
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "mesh")]
-pub use handle::{Config, Mesh, Parts};
+pub use handle::{Accepted, Config, Mesh, Parts, Room};
 #[cfg(feature = "mesh")]
 pub use libp2p::Multiaddr;
 pub use neuromesh_core as core;
@@ -65,3 +65,5 @@ pub use neuromesh_core::{
 pub use neuromesh_infer as infer;
 #[cfg(feature = "mesh")]
 pub use rtc::{Certificate, IceServer};
+#[cfg(feature = "mesh")]
+pub use streams::Stream;

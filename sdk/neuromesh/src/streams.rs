@@ -32,8 +32,9 @@ use crate::{
 mod control;
 mod handler;
 
+pub use control::Stream;
 use control::{Acceptors, Request};
-pub(crate) use control::{Control, Incoming, OpenError, Stream};
+pub(crate) use control::{Control, Incoming, OpenError};
 use handler::Handler;
 
 /// What the streams of a protocol mean for the connection that they run over.

@@ -1,6 +1,7 @@
 //! The task that owns the connections.
 
 mod behaviour;
+mod gossip;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -15,7 +16,10 @@ use libp2p::{
     identity::Keypair,
     multiaddr::Protocol,
     ping, relay,
-    swarm::{ConnectionId, SwarmEvent, dial_opts::DialOpts},
+    swarm::{
+        ConnectionId, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
 };
 use neuromesh_core::{PeerId, dialer::Dialer, mesh::Path, relays::Slots};
 use tokio::sync::mpsc;
@@ -58,8 +62,12 @@ pub(crate) enum Notice {
 pub(crate) enum Command {
     Dial(Multiaddr, oneshot::Sender<Result<(), Error>>),
     Addresses(oneshot::Sender<Vec<Multiaddr>>),
+    /// Dials a peer once; how that ends shows in whether it is connected.
+    Reach(PeerId, Multiaddr),
+    HangUp(PeerId),
     SetOnline(bool, oneshot::Sender<()>),
     Join(String, oneshot::Sender<Result<(), Error>>),
+    Leave(String),
     Publish(String, Vec<u8>, oneshot::Sender<Result<(), Error>>),
     Close(oneshot::Sender<()>),
 }
@@ -323,7 +331,7 @@ impl Task {
                 let _ = done.send(());
             }
             Command::Join(topic, done) => {
-                let behaviour = &mut self.swarm.behaviour_mut().gossipsub;
+                let behaviour = &mut self.swarm.behaviour_mut().gossipsub.inner;
                 let result = if behaviour.topics().count() >= MAX_TOPICS {
                     Err(Error::new(ErrorKind::InvalidInput, format!("over the limit of {MAX_TOPICS} topics")))
                 } else {
@@ -334,11 +342,29 @@ impl Task {
                 };
                 let _ = done.send(result);
             }
+            Command::Leave(topic) => {
+                self.swarm.behaviour_mut().gossipsub.inner.unsubscribe(&gossipsub::IdentTopic::new(topic));
+            }
+            Command::Reach(peer, address) => {
+                let Some(id) = libp2p_id(&peer).filter(|_| self.online) else { return };
+                // A circuit may be there already: only the swarm's own idea of a peer that is dialled is in the way.
+                let options =
+                    DialOpts::peer_id(id).condition(PeerCondition::NotDialing).addresses(vec![address]).build();
+                if let Err(error) = self.swarm.dial(options) {
+                    tracing::debug!(%peer, %error, "a neighbour was not dialled");
+                }
+            }
+            Command::HangUp(peer) => {
+                if let Some(id) = libp2p_id(&peer) {
+                    let _ = self.swarm.disconnect_peer_id(id);
+                }
+            }
             Command::Publish(topic, data, done) => {
                 let result = self
                     .swarm
                     .behaviour_mut()
                     .gossipsub
+                    .inner
                     .publish(gossipsub::IdentTopic::new(topic), data)
                     .map(|_| ())
                     .map_err(|error| Error::new(ErrorKind::Network, error.to_string()));

@@ -116,17 +116,22 @@ impl Mesh {
             agent: self.config.agent.clone(),
             addresses: self.listening.addresses.clone(),
             http: self.listening.http.clone(),
-            serves: self.config.serves,
+            serves: self.config.serves || self.room_names.values().any(|room| room.serves),
             slots: self.config.limits.slots,
             queue: u32::try_from(self.tasks.len()).unwrap_or(u32::MAX),
             reads_fast: true,
             models: self.held.iter().map(offer).collect(),
+            rooms: self.rooms.joined().collect(),
         }
     }
 
     /// Tells listeners when what they see of a peer changed.
     pub(super) fn refresh_peer(&mut self, peer: PeerId) {
         self.models_stale = true;
+        match self.presence.profile(&peer) {
+            Some(profile) => self.rooms.seen(peer, &profile.rooms, &profile.addresses),
+            None => self.rooms.gone(&peer),
+        }
         let event = match (self.peer_info(&peer), self.shown_peers.get(&peer)) {
             (None, None) => {
                 if !self.links.contains_key(&peer) {
@@ -180,6 +185,7 @@ impl Mesh {
             service_ms: times.collect(),
             addresses: profile.addresses.clone(),
             http: profile.http.clone(),
+            rooms: self.shared_rooms(&profile.rooms),
         })
     }
 }

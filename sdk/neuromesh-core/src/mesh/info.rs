@@ -43,6 +43,8 @@ pub struct PeerInfo {
     pub addresses: Vec<String>,
     /// Base URL of its HTTP API, if it has one.
     pub http: Option<String>,
+    /// The rooms that it is in and this peer too, by name.
+    pub rooms: Vec<String>,
 }
 
 /// A model that this peer or another one holds.

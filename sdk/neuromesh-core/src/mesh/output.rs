@@ -55,6 +55,18 @@ pub enum Output {
         /// The task.
         task: TaskId,
     },
+    /// Connect to this peer; that it fails needs no report.
+    Dial {
+        /// Whom.
+        peer: PeerId,
+        /// A multiaddress, as text.
+        address: String,
+    },
+    /// Close the connections with this peer.
+    Disconnect {
+        /// Whose.
+        peer: PeerId,
+    },
     /// Tell whoever listens.
     Event(Event),
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     Digest, ShapeClass, Tier,
     model::{MAX_MODEL_NAME, is_model_name},
+    rooms::{MAX_ROOMS, RoomId},
     wire::clip,
 };
 
@@ -42,6 +43,8 @@ pub struct Profile {
     pub reads_fast: bool,
     /// The models that it holds.
     pub models: Vec<Offer>,
+    /// The rooms that it is in.
+    pub rooms: Vec<RoomId>,
 }
 
 /// A model that a node holds.
@@ -77,6 +80,7 @@ impl Default for Profile {
             queue: 0,
             reads_fast: false,
             models: Vec::new(),
+            rooms: Vec::new(),
         }
     }
 }
@@ -113,6 +117,9 @@ impl Profile {
         if self.reads_fast {
             entries.insert("fast".to_owned(), value(&true));
         }
+        if !self.rooms.is_empty() {
+            entries.insert("rooms".to_owned(), value(&self.rooms[..self.rooms.len().min(MAX_ROOMS)]));
+        }
         if !times.is_empty() {
             entries.insert("times".to_owned(), value(&times));
         }
@@ -133,6 +140,7 @@ impl Profile {
             queue: parse(entries, "queue")?.unwrap_or(default.queue),
             reads_fast: parse(entries, "fast")?.unwrap_or(default.reads_fast),
             models: parse(entries, "models")?.unwrap_or(default.models),
+            rooms: parse(entries, "rooms")?.unwrap_or(default.rooms),
         };
         profile.check()?;
         let times: Vec<Time> = parse(entries, "times")?.unwrap_or_default();
@@ -154,6 +162,7 @@ impl Profile {
             ("agent", self.agent.len() <= MAX_AGENT_BYTES),
             ("addresses", self.addresses.len() <= MAX_ADDRESSES && self.addresses.iter().all(address)),
             ("http", self.http.iter().all(address)),
+            ("rooms", self.rooms.len() <= MAX_ROOMS),
             ("models", self.models.len() <= MAX_OFFERS && self.models.iter().all(|o| is_model_name(&o.name))),
         ];
         rules.into_iter().find(|(_, holds)| !holds).map_or(Ok(()), |(key, _)| Err(key))

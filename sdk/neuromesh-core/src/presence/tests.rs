@@ -225,9 +225,11 @@ fn the_largest_profile_makes_a_valid_record() {
         queue: u32::MAX,
         reads_fast: true,
         models: (0..100).map(offer).collect(),
+        rooms: (0..20).map(|number: u32| crate::rooms::RoomId::of(&number.to_string())).collect(),
     };
     let read = record(1, (u64::MAX, u64::MAX), &profile).verify().unwrap();
     assert_eq!((read.models.len(), read.addresses.len()), (MAX_OFFERS, MAX_ADDRESSES));
+    assert_eq!(read.rooms.len(), crate::rooms::MAX_ROOMS);
     assert_eq!(read.models.iter().map(|offer| offer.times.len()).sum::<usize>(), MAX_TIMES);
     assert_eq!(read.models[0].times, profile.models[0].times);
 }

@@ -71,6 +71,7 @@ pub struct Peer {
     /// The asker and its number of each question that was put to this peer.
     asked: BTreeMap<ExchangeId, (PeerId, ExchangeId)>,
     next_asked: u64,
+    links: VecDeque<(PeerId, bool)>,
     frames: VecDeque<Outgoing<Frame>>,
 }
 
@@ -91,6 +92,7 @@ impl Peer {
             asking: BTreeMap::new(),
             asked: BTreeMap::new(),
             next_asked: 0,
+            links: VecDeque::new(),
             frames: VecDeque::new(),
         };
         peer.tell(now, Input::Models(models));
@@ -144,6 +146,8 @@ impl Peer {
                     *entry = (now, Err(cancelled));
                 }
             }
+            Output::Dial { peer, .. } => self.links.push_back((peer, true)),
+            Output::Disconnect { peer } => self.links.push_back((peer, false)),
             Output::Event(event) => self.events.push((now, event)),
         }
     }
@@ -239,6 +243,10 @@ impl Machine for Peer {
     fn on_time(&mut self, now: Timestamp) {
         self.finish_tasks(now);
         self.tell(now, Input::Tick);
+    }
+
+    fn poll_link(&mut self) -> Option<(PeerId, bool)> {
+        self.links.pop_front()
     }
 
     fn poll_frame(&mut self) -> Option<Outgoing<Frame>> {

@@ -4,4 +4,5 @@ mod convergence;
 mod faults;
 mod hostile;
 mod requests;
+mod rooms;
 mod world;

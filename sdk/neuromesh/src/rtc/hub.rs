@@ -12,8 +12,11 @@ use neuromesh_core::{
     webrtc::channel::{self, Channel, Input, Output, StreamError},
 };
 
-use super::muxer::{Muxer, Substream};
+use super::muxer::Muxer;
 use crate::platform;
+
+#[cfg(test)]
+mod tests;
 
 /// The most streams of one connection, of both sides; further ones are closed at once.
 pub(crate) const MAX_STREAMS: usize = 1024;
@@ -371,10 +374,6 @@ impl State {
         orphans.extend(self.outbound.take().and_then(Result::ok));
         orphans
     }
-}
-
-pub(super) fn substream(shared: &Arc<Shared>, id: StreamId) -> Substream {
-    Substream::new(shared.clone(), id)
 }
 
 pub(super) fn wake(waker: &mut Option<Waker>) {

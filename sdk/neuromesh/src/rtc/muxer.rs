@@ -8,7 +8,7 @@ use std::{
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
 
-use super::hub::{Shared, StreamId, substream};
+use super::hub::{Shared, StreamId};
 
 /// A WebRTC connection for libp2p. Dropped, the connection closes.
 pub(crate) struct Muxer(Arc<Shared>);
@@ -47,7 +47,7 @@ impl StreamMuxer for Muxer {
     fn poll_inbound(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Substream>> {
         let mut state = self.0.lock();
         if let Some(id) = state.inbound.pop_front() {
-            return Poll::Ready(Ok(substream(&self.0, id)));
+            return Poll::Ready(Ok(Substream::new(self.0.clone(), id)));
         }
         if let Some(reason) = &state.lost {
             return Poll::Ready(Err(gone(reason)));
@@ -59,7 +59,7 @@ impl StreamMuxer for Muxer {
     fn poll_outbound(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Substream>> {
         let mut state = self.0.lock();
         if let Some(made) = state.outbound.take() {
-            return Poll::Ready(made.map(|id| substream(&self.0, id)));
+            return Poll::Ready(made.map(|id| Substream::new(self.0.clone(), id)));
         }
         if let Some(reason) = &state.lost {
             return Poll::Ready(Err(gone(reason)));
@@ -93,7 +93,7 @@ impl Drop for Muxer {
 }
 
 impl Substream {
-    pub(super) fn new(shared: Arc<Shared>, id: StreamId) -> Self {
+    fn new(shared: Arc<Shared>, id: StreamId) -> Self {
         Self { shared, id }
     }
 }

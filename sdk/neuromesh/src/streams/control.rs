@@ -16,6 +16,9 @@ use super::{Exchange, Haul};
 /// Streams that peers opened and that nobody has taken yet; further ones are dropped, which their opener sees.
 const WAITING: usize = 64;
 
+/// The most protocols taken at once.
+const MAX_PROTOCOLS: usize = 64;
+
 /// Streams of one protocol that peers opened.
 pub(crate) type Incoming = mpsc::Receiver<(Libp2pId, Stream)>;
 
@@ -61,7 +64,8 @@ struct Acceptor {
 
 impl Acceptors {
     pub(super) fn protocols(&self) -> Vec<StreamProtocol> {
-        self.lock().iter().map(|acceptor| acceptor.protocol.clone()).collect()
+        let acceptors = self.lock();
+        acceptors.iter().filter(|known| !known.sender.is_closed()).map(|known| known.protocol.clone()).collect()
     }
 
     /// Protocols that are only opened and never accepted here count as exchanges.
@@ -95,10 +99,12 @@ impl Control {
         Self { acceptors, requests }
     }
 
-    /// Takes the streams of a protocol from now on; none when somebody does already.
+    /// Takes the streams of a protocol until the receiver is dropped; none when somebody does already, or over [`MAX_PROTOCOLS`].
     pub(crate) fn accept(&mut self, protocol: StreamProtocol, haul: Haul) -> Option<Incoming> {
         let mut acceptors = self.acceptors.lock();
-        if acceptors.iter().any(|known| known.protocol == protocol) {
+        // Whoever took them before may have stopped.
+        acceptors.retain(|known| known.protocol != protocol || !known.sender.is_closed());
+        if acceptors.len() >= MAX_PROTOCOLS || acceptors.iter().any(|known| known.protocol == protocol) {
             return None;
         }
         let (sender, incoming) = mpsc::channel(WAITING);
@@ -114,9 +120,12 @@ impl Control {
     }
 }
 
-/// A stream; while it lives, its connection knows of it.
+/// A stream to a peer, in order and whole, with back-pressure. Closing it ends what this side says; dropped before, it is reset.
+///
+/// While it lives, a better connection does not replace the one that it runs over before
+/// [`LONGEST_OVERLAP`](neuromesh_core::webrtc::paths::LONGEST_OVERLAP) is over.
 #[derive(Debug)]
-pub(crate) struct Stream {
+pub struct Stream {
     inner: libp2p::Stream,
     _exchange: Option<Exchange>,
 }

@@ -9,7 +9,7 @@ use libp2p::{
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
-use super::{MAX_GOSSIP_BYTES, SwarmConfig, core_id};
+use super::{MAX_GOSSIP_BYTES, SwarmConfig, core_id, gossip::Gossip};
 use crate::{
     error::{Error, ErrorKind},
     rtc, streams,
@@ -33,7 +33,7 @@ pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
     ping: ping::Behaviour,
     identify: identify::Behaviour,
-    pub(super) gossipsub: gossipsub::Behaviour,
+    pub(super) gossipsub: Gossip,
     relay: Toggle<relay::Behaviour>,
     pub(super) relayed: relay::client::Behaviour,
     signalling: rtc::Behaviour,
@@ -66,6 +66,7 @@ impl Behaviour {
                     .with_agent_version(config.agent.clone()),
             ),
             gossipsub: gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Signed(config.key.clone()), gossip)
+                .map(Gossip::new)
                 .map_err(|error| Error::new(ErrorKind::Network, error))?,
             relay: Toggle::from(config.relay_server.then(|| relay::Behaviour::new(local, relay_config()))),
             relayed,

@@ -3,5 +3,6 @@
 mod documents;
 mod engine;
 mod models;
+mod paths;
 mod peers;
 mod pipelines;

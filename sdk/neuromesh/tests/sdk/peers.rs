@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use neuromesh::{
-    Config, Event, Manifest, Mesh, Parts, Payload, PeerId, Pipeline, Request, SparseBytes, Tensor, Tier,
+    Config, Event, Manifest, Mesh, Multiaddr, Parts, Payload, PeerId, Pipeline, Request, SparseBytes, Tensor, Tier,
     core::{model::ModelFile, payload::DType},
     engine::{LocalEngine, LocalEngineConfig},
     platform,
@@ -25,20 +25,28 @@ impl Default for Stores {
 }
 
 pub async fn join(tier: Tier, key: u8, dial: &[&Mesh], stores: &Stores) -> Mesh {
+    join_as(Config::new([key; 32], tier), dial, stores).await
+}
+
+/// The same with settings of one's own.
+pub async fn join_as(mut config: Config, dial: &[&Mesh], stores: &Stores) -> Mesh {
     // `RUST_LOG=debug` shows what the peers of a failing test did.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_test_writer()
         .try_init();
-    let mut config = Config::new([key; 32], tier);
     config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap(), "/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap()];
     for peer in dial {
-        let addresses = peer.addresses().await.unwrap();
-        config.dial.push(addresses.into_iter().find(|address| address.to_string().contains("/tcp/")).unwrap());
+        config.dial.push(address(peer, |text| text.contains("/tcp/")).await.unwrap());
     }
     let engine = LocalEngine::new(stores.blobs.clone(), None, &LocalEngineConfig::default());
     let parts = Parts { engine: Arc::new(engine), blobs: stores.blobs.clone(), docs: stores.docs.clone() };
     Mesh::join(config, parts).await.unwrap()
+}
+
+/// The first address of this kind.
+pub async fn address(mesh: &Mesh, kind: impl Fn(&str) -> bool) -> Option<Multiaddr> {
+    mesh.addresses().await.unwrap().into_iter().find(|address| kind(&address.to_string()))
 }
 
 /// Adds an ONNX file as a model with the pipeline `tensors`.

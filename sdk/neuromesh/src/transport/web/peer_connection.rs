@@ -86,12 +86,7 @@ struct Tracked {
 impl Drop for Tracked {
     fn drop(&mut self) {
         self.channel.set_onmessage(None);
-        for set in [
-            RtcDataChannel::set_onopen,
-            RtcDataChannel::set_onbufferedamountlow,
-            RtcDataChannel::set_onclose,
-            RtcDataChannel::set_onclosing,
-        ] {
+        for set in [RtcDataChannel::set_onopen, RtcDataChannel::set_onbufferedamountlow, RtcDataChannel::set_onclose] {
             set(&self.channel, None);
         }
     }

@@ -1,0 +1,49 @@
+//! Peers that are reached through a relay, and then directly.
+
+use neuromesh::{Config, Event, Mesh, Tier, core::mesh::Path};
+
+use crate::peers::{Stores, address, join, join_as, until, until_event};
+
+async fn path(from: &Mesh, to: &Mesh) -> Option<Path> {
+    let peers = from.peers().await.unwrap();
+    peers.iter().find(|peer| peer.id == to.id() && peer.connected).map(|peer| peer.path)
+}
+
+/// Says it until it is heard: gossip gives no promise.
+async fn tells(from: &Mesh, to: &Mesh, what: &str) {
+    let say = async {
+        loop {
+            let _ = from.publish("t", what.as_bytes().to_vec()).await;
+            neuromesh::platform::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let hears = |event: &Event| matches!(event, Event::Message { data, .. } if data == what.as_bytes());
+    tokio::select! {
+        () = until_event(to, what, hears) => {}
+        () = say => unreachable!(),
+    }
+}
+
+#[tokio::test]
+async fn a_circuit_carries_everything_until_the_direct_path_takes_over() {
+    let stores: [Stores; 3] = Default::default();
+    let relay = join_as(Config { relay_server: true, ..Config::new([1; 32], Tier::Edge) }, &[], &stores[0]).await;
+    let a = join(Tier::Edge, 2, &[&relay], &stores[1]).await;
+    let b = join_as(Config { relay_slots: 1, ..Config::new([3; 32], Tier::Edge) }, &[&relay], &stores[2]).await;
+    for mesh in [&a, &b] {
+        mesh.join_topic("t").await.unwrap();
+    }
+    let is_circuit = |text: &str| text.contains("/tcp/") && text.contains("/p2p-circuit/p2p/");
+    until(&b, "it has a slot", || async { address(&b, is_circuit).await.is_some() }).await;
+    a.dial(address(&b, is_circuit).await.unwrap()).await.unwrap();
+    until(&a, "it is reached through the relay", || async { path(&a, &b).await == Some(Path::Relayed) }).await;
+    tells(&a, &b, "through the relay").await;
+
+    a.dial(address(&b, |text| text.contains("/tcp/") && !text.contains("circuit")).await.unwrap()).await.unwrap();
+    until(&a, "it is reached directly", || async { path(&a, &b).await == Some(Path::Direct) }).await;
+    tells(&b, &a, "while both stand").await;
+    relay.close().await;
+    tells(&a, &b, "without the relay").await;
+    tells(&b, &a, "and back").await;
+    assert_eq!((path(&a, &b).await, path(&b, &a).await), (Some(Path::Direct), Some(Path::Direct)));
+}
