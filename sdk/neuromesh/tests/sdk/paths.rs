@@ -1,6 +1,6 @@
 //! Peers that are reached through a relay, and then directly.
 
-use neuromesh::{Config, Event, Mesh, Tier, core::mesh::Path};
+use neuromesh::{Certificate, Config, Event, Mesh, Multiaddr, Tier, core::mesh::Path};
 
 use crate::peers::{Stores, address, join, join_as, until, until_event};
 
@@ -46,4 +46,47 @@ async fn a_circuit_carries_everything_until_the_direct_path_takes_over() {
     tells(&a, &b, "without the relay").await;
     tells(&b, &a, "and back").await;
     assert_eq!((path(&a, &b).await, path(&b, &a).await), (Some(Path::Direct), Some(Path::Direct)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webrtc_takes_over_from_a_circuit_between_servers() {
+    let stores: [Stores; 3] = Default::default();
+    let relay = join_as(Config { relay_server: true, ..Config::new([4; 32], Tier::Edge) }, &[], &stores[0]).await;
+    let a = join(Tier::Edge, 5, &[&relay], &stores[1]).await;
+    let b = join_as(Config { relay_slots: 1, ..Config::new([6; 32], Tier::Edge) }, &[&relay], &stores[2]).await;
+    for mesh in [&a, &b] {
+        mesh.join_topic("t").await.unwrap();
+    }
+    let is_webrtc = |text: &str| text.contains("/p2p-circuit/webrtc/p2p/");
+    until(&b, "it can be asked for WebRTC", || async { address(&b, is_webrtc).await.is_some() }).await;
+    a.dial(address(&b, is_webrtc).await.unwrap()).await.unwrap();
+    until(&a, "it is reached directly", || async { path(&a, &b).await == Some(Path::Direct) }).await;
+    relay.close().await;
+    tells(&a, &b, "without the relay").await;
+    tells(&b, &a, "and back").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_reached_over_webrtc_direct_under_its_certificate() {
+    let stores: [Stores; 2] = Default::default();
+    let config = Config {
+        listen: vec!["/ip4/127.0.0.1/udp/0/webrtc-direct".parse().unwrap()],
+        certificate: Some(Certificate::generate().unwrap()),
+        ..Config::new([7; 32], Tier::Edge)
+    };
+    let is_direct = |text: &str| text.contains("/webrtc-direct/certhash/");
+    let hash = |address: &Multiaddr| address.iter().find(|part| part.tag() == "certhash").unwrap().to_string();
+    let server = join_as(config.clone(), &[], &stores[0]).await;
+    let listening = address(&server, is_direct).await.unwrap();
+    let client = join(Tier::Device, 8, &[], &stores[1]).await;
+    for mesh in [&server, &client] {
+        mesh.join_topic("t").await.unwrap();
+    }
+    client.dial(listening.clone()).await.unwrap();
+    tells(&client, &server, "a question").await;
+    tells(&server, &client, "an answer").await;
+    assert_eq!(path(&client, &server).await, Some(Path::Direct));
+    server.close().await;
+    let again = join_as(config, &[], &stores[0]).await;
+    assert_eq!(hash(&address(&again, is_direct).await.unwrap()), hash(&listening));
 }

@@ -35,7 +35,7 @@ pub async fn join_as(mut config: Config, dial: &[&Mesh], stores: &Stores) -> Mes
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_test_writer()
         .try_init();
-    config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap(), "/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap()];
+    config.listen.extend(["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"].map(|text| text.parse().unwrap()));
     for peer in dial {
         config.dial.push(address(peer, |text| text.contains("/tcp/")).await.unwrap());
     }

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use futures::{AsyncWriteExt, FutureExt, future::BoxFuture};
 use libp2p::{
     Multiaddr, PeerId, Transport as Libp2pTransport,
@@ -27,8 +28,7 @@ use libp2p::{
 use neuromesh_core::webrtc::channel;
 use rand::{Rng, distr::Alphanumeric};
 use str0m::{
-    Candidate, IceCreds, RtcConfig as Machine, config::DtlsCert, config::DtlsVersion, config::Fingerprint,
-    crypto::from_feature_flags,
+    Candidate, IceCreds, RtcConfig as Machine, config::DtlsCert, config::Fingerprint, crypto::from_feature_flags,
 };
 use tokio::sync::oneshot;
 
@@ -74,13 +74,11 @@ fn pair(certificate: &Certificate) -> DtlsCert {
     DtlsCert { certificate, private_key }
 }
 
-/// The machine takes a certificate at its word, and panics when it is wrong.
+/// The machine takes a key at its word, and panics when it is none.
 fn usable(certificate: &Certificate) -> io::Result<()> {
-    from_feature_flags()
-        .dtls_provider
-        .new_dtls(&pair(certificate), clock(), DtlsVersion::Auto, None)
+    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &certificate.private_key)
         .map(drop)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("not a certificate with its key: {error}")))
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("not the key of a certificate: {error}")))
 }
 
 fn hash(certificate: &Certificate) -> Hash {

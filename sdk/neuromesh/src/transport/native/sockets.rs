@@ -105,10 +105,8 @@ impl Sockets {
     /// Hands a datagram to the system. False: not now. One that cannot be sent is lost, as on any way.
     pub(super) fn try_send(&self, transmit: &Transmit) -> bool {
         let Some(socket) = self.from(transmit.source) else { return true };
-        match socket.try_send_to(&transmit.contents, transmit.destination) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            _ => true,
-        }
+        let sent = socket.try_send_to(&transmit.contents, transmit.destination);
+        !sent.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     fn from(&self, source: SocketAddr) -> Option<&UdpSocket> {
