@@ -4,7 +4,7 @@
 SHELL := bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-exact test-gpu test-gpu-web fuzz bench bench-engine build node plugin models wasm gpu web setup lint fmt clean
+.PHONY: help demo test test-exact test-gpu test-gpu-web fuzz bench bench-engine bench-webrtc build node plugin models wasm gpu web setup lint fmt clean
 
 help: ## List the targets
 	@echo "Neuromesh. Two commands to begin with: \`make demo\` and \`make test\`."
@@ -33,6 +33,9 @@ bench: ## Measure, print the figures, write target/bench/walk.json (BENCH="keys 
 
 bench-engine: ## The engine beside onnxruntime, rten and tract, model by model; writes target/bench/engine.json (BENCH="keys ...")
 	@.ci/bench-engine $(BENCH)
+
+bench-webrtc: ## Tab to tab over WebRTC, beside js-libp2p; writes target/bench/webrtc.json
+	@.ci/bench-webrtc
 
 build: node plugin models wasm web ## Build everything, in release
 

@@ -10,7 +10,7 @@ use std::{
 use js_sys::{Array, Uint8Array};
 use neuromesh::{
     Digest,
-    core::receipt::Exactness,
+    core::{model::MAX_MANIFEST_BYTES, receipt::Exactness},
     engine::{Cancel, Engine, Job, JobDone, JobError},
     platform::BoxFuture,
     storage::{BlobStore, BlobWriter, StorageError},
@@ -78,7 +78,7 @@ impl Engine for HostEngine {
         let number = self.next_job.replace(self.next_job.get().wrapping_add(1));
         let (host, loaded) = (self.host.clone(), self.loaded.clone());
         Box::pin(async move {
-            let manifest = String::from_utf8(job.manifest.to_json()).expect("JSON is UTF-8");
+            let manifest = published(&host, &job).await?;
             let digest = job.model.to_string();
             let input = payload_to_js(&job.input);
             // Lives as long as the run: the Worker says nothing more of it afterwards.
@@ -120,6 +120,18 @@ impl Engine for HostEngine {
     fn memory(&self) -> Option<u64> {
         self.host.memory().as_f64().filter(|bytes| *bytes > 0.0).map(|bytes| bytes as u64)
     }
+}
+
+/// The manifest, byte for byte: written anew it may differ from what its author wrote, and from the digest that names it.
+async fn published(host: &Rc<Host>, job: &Job) -> Result<String, JobError> {
+    let written = job.manifest.to_json();
+    let bytes = if Digest::of(&written) == job.model {
+        written
+    } else {
+        let read = HostBlobs(host.clone()).read(&job.model, 0, MAX_MANIFEST_BYTES).await;
+        read.map_err(|error| JobError::Missing(error.to_string()))?
+    };
+    String::from_utf8(bytes).map_err(|_| JobError::InvalidModel("the manifest is not UTF-8".into()))
 }
 
 /// Exact, unless the Worker says that it is not.

@@ -1,13 +1,16 @@
 // Tabs in separate browser processes that meet in a room through a node, and go on without it.
 import assert from "node:assert/strict";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { barePage } from "../harness/bare-page.mjs";
 import { launch, openPage, until } from "../harness/browser.mjs";
-import { TestNode } from "../harness/node.mjs";
+import { TestNode, models } from "../harness/node.mjs";
 
 const MODEL = "all-minilm-l6-v2";
 
-async function join(browser, node, room = "studio", options = {}) {
+async function visit(browser, node, room = "studio", options = {}) {
   const page = await openPage(await browser.newContext(), node.url);
   await page.waitForFunction(() => window.neuromesh !== undefined);
   await page.evaluate(
@@ -34,20 +37,26 @@ async function meets(page, ...others) {
 }
 
 describe("a room of tabs", { timeout: 240_000 }, () => {
-  let bare, node, browsers, first, second;
+  let bare, written, node, browsers, first, second;
 
   before(async () => {
     bare = await barePage();
-    node = await TestNode.create({ models: [MODEL], web: bare.folder });
+    // As a person writes a manifest: what names a model are these very bytes.
+    written = await mkdtemp(join(tmpdir(), "neuromesh-model-"));
+    await cp(join(models, MODEL), written, { recursive: true });
+    const manifest = JSON.parse(await readFile(join(written, "manifest.json"), "utf8"));
+    await writeFile(join(written, "manifest.json"), JSON.stringify(manifest, null, 3));
+    node = await TestNode.create({ models: [written], web: bare.folder });
     browsers = [await launch(), await launch()];
-    first = await join(browsers[0], node);
-    second = await join(browsers[1], node);
+    first = await visit(browsers[0], node);
+    second = await visit(browsers[1], node);
   });
 
   after(async () => {
     await Promise.all((browsers ?? []).map((browser) => browser.close()));
     await TestNode.removeAll();
     await bare?.remove();
+    if (written !== undefined) await rm(written, { recursive: true, force: true });
   });
 
   test("two tabs of two browsers connect directly, without being asked to", async () => {
@@ -91,7 +100,7 @@ describe("a room of tabs", { timeout: 240_000 }, () => {
 
   test("a third tab is found when the node is back, and a tab that leaves is missed by all", async () => {
     await node.start();
-    const third = await join(browsers[1], node);
+    const third = await visit(browsers[1], node);
     await meets(third, first, second);
     await meets(first, third);
     await second.evaluate(() => window.room.leave());
