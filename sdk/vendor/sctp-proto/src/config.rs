@@ -15,9 +15,9 @@ pub(crate) const DATA_CHUNK_HEADER_SIZE: u32 = 16;
 pub(crate) const DEFAULT_MAX_MESSAGE_SIZE: u32 = 65536;
 
 // Default RTO values in milliseconds (RFC 4960)
-pub(crate) const RTO_INITIAL: u64 = 3000;
+pub(crate) const RTO_INITIAL: u64 = 500;
 pub(crate) const RTO_MIN: u64 = 400;
-pub(crate) const RTO_MAX: u64 = 60000;
+pub(crate) const RTO_MAX: u64 = 3000;
 
 // Default max retransmit value (RFC 4960 Section 15)
 const DEFAULT_MAX_INIT_RETRANS: usize = 8;

@@ -28,8 +28,17 @@ const MAX_OUT: usize = 256;
 /// Data channels that the machine knows, with those that are being closed. A peer that opens more of them than can be closed is
 /// cut off.
 const MAX_CHANNELS: usize = 4096;
-/// What of all channels is given to the machine at once: what can be under way, and what a small message has to wait for.
-pub(super) const IN_FLIGHT: usize = 96 << 10;
+/// What of all channels is given to the machine at once on the shortest way: the datagrams of this much fit into the buffer that systems
+/// give a socket, so that a reader that sleeps for a moment loses none.
+const LEAST_IN_FLIGHT: usize = 64 << 10;
+/// The same on the longest.
+pub(super) const IN_FLIGHT: usize = 1 << 20;
+/// What a way is assumed to carry in a millisecond, as long as it is not known.
+const PER_MILLISECOND: usize = 40 << 10;
+/// What a DTLS handshake takes where the way takes nothing.
+const HANDSHAKE_WORK: Duration = Duration::from_millis(5);
+/// How often a DTLS handshake goes there and back.
+const HANDSHAKE_TRIPS: u32 = 3;
 /// A stream hears of what has left in steps of at least so many bytes.
 const STEP: usize = 64 << 10;
 
@@ -66,6 +75,10 @@ pub(super) struct Session {
     now: Instant,
     wake: Instant,
     connected: bool,
+    /// Since when there is a path.
+    path: Option<Instant>,
+    /// What of all channels may be in the machine.
+    window: usize,
     interrupted: Option<Instant>,
 }
 
@@ -112,6 +125,8 @@ impl Session {
             now,
             wake: now,
             connected: false,
+            path: None,
+            window: LEAST_IN_FLIGHT,
             interrupted: None,
         }
     }
@@ -220,11 +235,17 @@ impl Session {
 
     fn on_event(&mut self, event: Event) -> Result<(), Lost> {
         match event {
-            Event::Connected => self.connected = true,
+            Event::Connected => {
+                self.connected = true;
+                self.window = window(self.now.saturating_duration_since(self.path.unwrap_or(self.now)));
+            }
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) if self.connected => {
                 self.interrupted = Some(self.now + INTERRUPTION);
             }
-            Event::IceConnectionStateChange(state) if state.is_connected() => self.interrupted = None,
+            Event::IceConnectionStateChange(state) if state.is_connected() => {
+                self.path.get_or_insert(self.now);
+                self.interrupted = None;
+            }
             Event::ChannelOpen(handle, label) => self.on_open(handle, &label)?,
             Event::ChannelData(data) => {
                 if let Some(id) = self.table.by_handle.get(&data.id) {
@@ -289,8 +310,13 @@ impl Session {
 
     /// Gives the machine one message of each channel in turn while it takes them; whether it took any.
     fn send(&mut self) -> Result<bool, Lost> {
+        if self.table.ready.is_empty() {
+            return Ok(false);
+        }
         let mut any = false;
-        while self.transmits.len() < MAX_OUT {
+        let busy = self.table.busy.iter().filter_map(|id| self.table.entries.get(id));
+        let mut inside: usize = busy.map(|entry| entry.inside(&mut self.rtc)).sum();
+        while self.transmits.len() < MAX_OUT && inside < self.window {
             let Some(id) = self.table.ready.pop_front() else { break };
             let Some(entry) = self.table.entries.get_mut(&id) else { continue };
             let Some(message) = entry.queue.front() else { continue };
@@ -302,6 +328,7 @@ impl Session {
             match written {
                 Ok(true) => {
                     any = true;
+                    inside += message.len();
                     entry.queued -= message.len();
                     entry.queue.pop_front();
                     if !entry.queue.is_empty() {
@@ -359,8 +386,12 @@ impl Drop for Session {
 
 impl Entry {
     fn left(&self, rtc: &mut Rtc) -> usize {
-        let machine = self.handle.and_then(|handle| rtc.channel(handle)).map_or(0, |mut it| it.buffered_amount());
-        self.queued + machine
+        self.queued + self.inside(rtc)
+    }
+
+    /// What the machine has of it.
+    fn inside(&self, rtc: &mut Rtc) -> usize {
+        self.handle.and_then(|handle| rtc.channel(handle)).map_or(0, |mut channel| channel.buffered_amount())
     }
 }
 
@@ -435,6 +466,13 @@ impl Backend for Calls<'_> {
             self.table.wishes.push_back(Wish::Close(channel));
         }
     }
+}
+
+/// As much as is under way on a way whose DTLS handshake took so long.
+fn window(handshake: Duration) -> usize {
+    let trip = handshake.saturating_sub(HANDSHAKE_WORK) / HANDSHAKE_TRIPS;
+    let more = usize::try_from(trip.as_millis()).unwrap_or(usize::MAX).saturating_mul(PER_MILLISECOND);
+    LEAST_IN_FLIGHT.saturating_add(more).min(IN_FLIGHT)
 }
 
 /// The machine's clock.

@@ -216,3 +216,10 @@ fn a_connection_that_is_not_heard_of_is_given_up() {
     let after = pair.now - began;
     assert!(after < Duration::from_secs(60), "{after:?}");
 }
+
+#[test]
+fn the_window_grows_with_the_way() {
+    assert_eq!(window(Duration::from_millis(3)), LEAST_IN_FLIGHT);
+    assert_eq!(window(Duration::from_millis(35)), LEAST_IN_FLIGHT + 10 * PER_MILLISECOND);
+    assert_eq!(window(Duration::from_secs(9)), IN_FLIGHT);
+}
