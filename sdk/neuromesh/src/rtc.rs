@@ -11,6 +11,7 @@
 
 mod address;
 mod certificate;
+pub(crate) mod direct;
 mod hub;
 mod muxer;
 mod negotiate;
@@ -27,4 +28,4 @@ pub(crate) use muxer::Substream;
 pub use peer::IceServer;
 pub(crate) use peer::{Order, Orders, RtcConfig};
 pub(crate) use signalling::Behaviour;
-pub(crate) use transport::{Transport, new};
+pub(crate) use transport::{Transport, new, spawned};

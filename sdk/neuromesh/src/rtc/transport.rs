@@ -64,7 +64,7 @@ pub(crate) fn new(config: RtcConfig) -> (Transport, Behaviour) {
 }
 
 /// Futures of libp2p cross threads, those of a browser do not: the work is a task, and this waits for it. Dropped, it stops the task.
-fn spawned(
+pub(crate) fn spawned(
     work: impl Future<Output = io::Result<(PeerId, Muxer)>> + platform::MaybeSend + 'static,
 ) -> BoxFuture<'static, io::Result<(PeerId, Muxer)>> {
     let (mut done, result) = oneshot::channel();

@@ -1,3 +1,5 @@
+#[path = "web/direct.rs"]
+mod direct;
 #[path = "web/peer_connection.rs"]
 mod peer_connection;
 
@@ -20,7 +22,7 @@ pub(crate) use peer_connection::connect;
 /// Connecting, with Noise and yamux; a WebSocket that fails before it opens would otherwise never be heard of again.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// WebRTC; WebSocket, and circuits through relays, under Noise and yamux. WebRTC stands first: relays would take its addresses.
+/// WebRTC to tabs and to servers; WebSocket, and circuits through relays, under Noise and yamux. WebRTC stands first: relays would take its addresses.
 pub(crate) fn build(
     key: &Keypair,
     circuits: relay::client::Transport,
@@ -34,6 +36,8 @@ pub(crate) fn build(
         .multiplex(yamux::Config::default())
         .timeout(CONNECT)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let servers = direct::Transport(key.clone()).map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let streams = servers.or_transport(streams).map(|either, _| either.into_inner());
     let direct = direct.map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     Ok(direct.or_transport(streams).map(|either, _| either.into_inner()).boxed())
 }

@@ -5,28 +5,22 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use futures::{AsyncWriteExt, FutureExt, future::BoxFuture};
+use futures::{FutureExt, future::BoxFuture};
 use libp2p::{
     Multiaddr, PeerId, Transport as Libp2pTransport,
     core::{
-        multihash::Multihash,
         muxing::StreamMuxer,
         transport::{DialOpts, ListenerId, TransportError, TransportEvent},
-        upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade},
     },
     identity::Keypair,
-    multiaddr::Protocol,
-    noise,
 };
 use neuromesh_core::webrtc::channel;
-use rand::{Rng, distr::Alphanumeric};
 use str0m::{
     Candidate, IceCreds, RtcConfig as Machine, config::DtlsCert, config::Fingerprint, crypto::from_feature_flags,
 };
@@ -42,25 +36,15 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     platform,
-    rtc::{Certificate, Hub, Muxer},
+    rtc::{
+        Certificate, Hub, Muxer,
+        direct::{HANDSHAKE_CHANNEL, Hash, Side, dialer_name, in_time, parse, plain, shake_hands, written},
+    },
 };
 
 #[cfg(test)]
 #[path = "direct_tests.rs"]
 mod tests;
-
-/// Until both sides have proven who they are.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// What a dialer's name at ICE begins with.
-pub(super) const UFRAG_PREFIX: &str = "libp2p+webrtc+v1/";
-const UFRAG_RANDOM: usize = 32;
-const PROLOGUE: &[u8] = b"libp2p-webrtc-noise:";
-/// The channel of the handshake, which both sides know of.
-const HANDSHAKE_CHANNEL: u16 = 0;
-const SHA2_256: u64 = 0x12;
-
-/// SHA-256 of a certificate.
-pub(super) type Hash = [u8; 32];
 
 /// A new certificate.
 pub(crate) fn generate_certificate() -> Result<Certificate, Error> {
@@ -157,7 +141,7 @@ impl Libp2pTransport for Transport {
                     let ticket = asked.ticket;
                     let upgrade = async move {
                         let _ticket: Ticket = ticket;
-                        authenticate(Side::Server(hash), key, asked.muxer, asked.connected).await
+                        authenticate(Side::Server, hash, key, asked.muxer, asked.connected).await
                     };
                     return Poll::Ready(TransportEvent::Incoming {
                         listener_id: *id,
@@ -176,50 +160,6 @@ impl Libp2pTransport for Transport {
         }
         Poll::Pending
     }
-}
-
-/// Address and certificate of `/ip4|ip6/../udp/../webrtc-direct[/certhash/..][/p2p/..]`.
-fn parse(address: &Multiaddr) -> Option<(SocketAddr, Option<Hash>)> {
-    let mut parts = address.iter();
-    let ip = match parts.next()? {
-        Protocol::Ip4(ip) => IpAddr::from(ip),
-        Protocol::Ip6(ip) => IpAddr::from(ip),
-        _ => return None,
-    };
-    let (Protocol::Udp(port), Protocol::WebRTCDirect) = (parts.next()?, parts.next()?) else { return None };
-    let mut hash = None;
-    for part in parts {
-        match part {
-            Protocol::Certhash(digest) if digest.code() == SHA2_256 && hash.is_none() => {
-                hash = Some(digest.digest().try_into().ok()?);
-            }
-            Protocol::P2p(_) => {}
-            _ => return None,
-        }
-    }
-    Some((SocketAddr::new(ip, port), hash))
-}
-
-fn plain(address: SocketAddr) -> Multiaddr {
-    Multiaddr::from(address.ip()).with(Protocol::Udp(address.port())).with(Protocol::WebRTCDirect)
-}
-
-fn written(address: SocketAddr, hash: &Hash) -> Multiaddr {
-    plain(address).with(Protocol::Certhash(multihash(hash)))
-}
-
-fn multihash(hash: &Hash) -> Multihash<64> {
-    Multihash::wrap(SHA2_256, hash).expect("32 bytes are fewer than 64")
-}
-
-/// Which side of the handshake, with the hash of the server's certificate.
-enum Side {
-    Server(Hash),
-    /// With its own certificate's.
-    Client {
-        server: Hash,
-        own: Hash,
-    },
 }
 
 /// Tells whoever waits for the connection whose certificate the other side has.
@@ -290,8 +230,7 @@ fn begin(
 }
 
 async fn dial(key: Keypair, remote: SocketAddr, server: Hash) -> io::Result<(PeerId, Muxer)> {
-    let random: String = rand::rng().sample_iter(Alphanumeric).take(UFRAG_RANDOM).map(char::from).collect();
-    let (machine, credentials) = configured(machine(), &format!("{UFRAG_PREFIX}{random}"));
+    let (machine, credentials) = configured(machine(), &dialer_name());
     let certificate = generate_certificate().map_err(io::Error::other)?;
     let own = hash(&certificate);
     let machine =
@@ -302,45 +241,29 @@ async fn dial(key: Keypair, remote: SocketAddr, server: Hash) -> io::Result<(Pee
     let session = begin(machine, credentials, local, Some(remote), server, hub.clone()).map_err(io::Error::other)?;
     let (pilot, connected) = Connecting::new();
     platform::spawn(drive(session, sockets, hub, pilot));
-    authenticate(Side::Client { server, own }, key, muxer, connected).await
+    authenticate(Side::Client, own, key, muxer, connected).await
 }
 
-/// Noise over the handshake's channel; the server begins. Dropped or failed, the connection closes.
+/// Until both sides have proven who they are; `own` is the hash of the certificate here. Dropped or failed, the connection closes.
 async fn authenticate(
     side: Side,
-    key: Keypair,
-    muxer: Muxer,
-    connected: oneshot::Receiver<Hash>,
-) -> io::Result<(PeerId, Muxer)> {
-    let late = || io::Error::new(io::ErrorKind::TimedOut, "the other side did not prove in time who it is");
-    platform::timeout(HANDSHAKE, shake_hands(side, key, muxer, connected)).await.unwrap_or_else(|| Err(late()))
-}
-
-async fn shake_hands(
-    side: Side,
+    own: Hash,
     key: Keypair,
     mut muxer: Muxer,
     connected: oneshot::Receiver<Hash>,
 ) -> io::Result<(PeerId, Muxer)> {
-    let Ok(theirs) = connected.await else {
-        let lost = poll_fn(|cx| Pin::new(&mut muxer).poll(cx)).await;
-        return Err(lost.err().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into()));
-    };
-    let stream = poll_fn(|cx| Pin::new(&mut muxer).poll_inbound(cx)).await?;
-    let (client, server) = match &side {
-        Side::Server(own) => (&theirs, own),
-        Side::Client { server, own } => (own, server),
-    };
-    let prologue = [PROLOGUE, &multihash(client).to_bytes(), &multihash(server).to_bytes()].concat();
-    let noise = noise::Config::new(&key).map_err(io::Error::other)?.with_prologue(prologue);
-    let (peer, mut stream) = match side {
-        Side::Server(_) => noise.upgrade_outbound(stream, "/noise").await,
-        Side::Client { .. } => noise.upgrade_inbound(stream, "/noise").await,
-    }
-    .map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))?;
-    // What was said last must still arrive; the channel is closed once it has.
-    stream.close().await?;
-    Ok((peer, muxer))
+    in_time(async move {
+        let Ok(theirs) = connected.await else {
+            let lost = poll_fn(|cx| Pin::new(&mut muxer).poll(cx)).await;
+            return Err(lost.err().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into()));
+        };
+        let (client, server) = match side {
+            Side::Server => (theirs, own),
+            Side::Client => (own, theirs),
+        };
+        shake_hands(side, client, server, key, muxer).await
+    })
+    .await
 }
 
 /// The addresses behind one that means all of them.

@@ -16,13 +16,16 @@ use tokio::{
 };
 
 use super::{
-    direct::{Connecting, Hash, UFRAG_PREFIX, answering, expanded},
+    direct::{Connecting, answering, expanded},
     drive::drive,
     sockets::{MAX_DATAGRAM, Sockets, bind},
 };
 use crate::{
     platform,
-    rtc::{Hub, Muxer},
+    rtc::{
+        Hub, Muxer,
+        direct::{Hash, UFRAG_PREFIX},
+    },
 };
 
 /// Connections of one listener.

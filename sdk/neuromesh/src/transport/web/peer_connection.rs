@@ -18,15 +18,15 @@ use tokio::sync::{Notify, mpsc};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    Event, MessageEvent, RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelState,
-    RtcDataChannelType, RtcIceCandidateInit, RtcIceServer, RtcPeerConnection, RtcPeerConnectionIceEvent,
-    RtcPeerConnectionState, RtcSdpType, RtcSessionDescriptionInit,
+    Event, MessageEvent, RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelInit,
+    RtcDataChannelState, RtcDataChannelType, RtcIceCandidateInit, RtcIceServer, RtcPeerConnection,
+    RtcPeerConnectionIceEvent, RtcPeerConnectionState, RtcSdpType, RtcSessionDescriptionInit,
 };
 
 use crate::{
     error::{Error, ErrorKind},
     platform,
-    rtc::{Backend, ChannelId, Hub, IceServer, Muxer, Order, Orders, RtcConfig},
+    rtc::{Backend, ChannelId, Hub, IceServer, Muxer, Order, Orders, RtcConfig, direct::HANDSHAKE_CHANNEL},
 };
 
 /// The channel that makes a browser describe the transport of data channels; nothing is ever sent on it.
@@ -43,14 +43,43 @@ const EVENTS: usize = 2 * MAX_CANDIDATES;
 /// # Errors
 /// There is no WebRTC here (a Worker, a browser that was told so), or a browser's limit of peer connections is reached.
 pub(crate) fn connect(config: &RtcConfig) -> Result<(Orders, Muxer), Error> {
+    let (task, ordered, orders, muxer) = begin(config)?;
+    platform::spawn(task.run(ordered));
+    Ok((orders, muxer))
+}
+
+/// Starts the task of a connection to a server that answers without having been asked (`/webrtc-direct`): both descriptions are written
+/// here. The events are [`Input::Described`], with the description that the browser has taken, and its state. The channel of the
+/// handshake comes in as the first stream.
+pub(super) fn towards(server: Server) -> Result<(Orders, Muxer), Error> {
+    let (task, ordered, orders, muxer) = begin(&RtcConfig::default())?;
+    platform::spawn(async move {
+        let told = match task.connection.describe_both(&server).await {
+            Ok(own) => Input::Described(own),
+            Err(error) => Input::Refused(text(&error)),
+        };
+        task.connection.tell(told).await;
+        task.run(ordered).await;
+    });
+    Ok((orders, muxer))
+}
+
+/// A server, and how it is to be described.
+pub(super) struct Server {
+    /// Its description, as if it had answered.
+    pub(super) answer: String,
+    /// The dialer's name and password at ICE.
+    pub(super) name: String,
+}
+
+fn begin(config: &RtcConfig) -> Result<(Task, mpsc::UnboundedReceiver<Order>, Orders, Muxer), Error> {
     let peer = RtcPeerConnection::new_with_configuration(&configuration(config))
         .map_err(|error| Error::new(ErrorKind::Network, format!("this browser gives no WebRTC: {}", text(&error))))?;
     let (hub, muxer) = Hub::new(channel::Config::default());
     let (orders, ordered) = mpsc::unbounded_channel();
     let (sender, events) = mpsc::channel(EVENTS);
     let task = Task { connection: Connection::new(peer, hub, sender), init: None };
-    platform::spawn(task.run(ordered));
-    Ok((Orders { orders, events }, muxer))
+    Ok((task, ordered, Orders { orders, events }, muxer))
 }
 
 fn configuration(config: &RtcConfig) -> RtcConfiguration {
@@ -218,6 +247,21 @@ impl Connection {
         Ok(())
     }
 
+    /// The description of its own that the browser took.
+    async fn describe_both(&self, server: &Server) -> Result<String, JsValue> {
+        let init = RtcDataChannelInit::new();
+        init.set_negotiated(true);
+        init.set_id(HANDSHAKE_CHANNEL);
+        let channel = self.table.track(self.peer.create_data_channel_with_data_channel_dict("", &init));
+        self.table.hub.incoming(channel);
+        let offer = JsFuture::from(self.peer.create_offer()).await?;
+        let offer = Reflect::get(&offer, &"sdp".into())?.as_string().unwrap_or_default();
+        let offer = renamed(&offer, &server.name);
+        JsFuture::from(self.peer.set_local_description(&described(RtcSdpType::Offer, &offer))).await?;
+        JsFuture::from(self.peer.set_remote_description(&described(RtcSdpType::Answer, &server.answer))).await?;
+        Ok(self.peer.local_description().map(|local| local.sdp()).unwrap_or_default())
+    }
+
     async fn add(&self, candidate: &Candidate) -> Result<(), JsValue> {
         let init = JSON::parse(&candidate.to_json())?.unchecked_into::<RtcIceCandidateInit>();
         JsFuture::from(self.peer.add_ice_candidate_with_opt_rtc_ice_candidate_init(Some(&init))).await?;
@@ -228,6 +272,15 @@ impl Connection {
         // Nobody negotiates any more: then it does not matter.
         let _ = self.events.send(input).await;
     }
+}
+
+/// The same description with another name and password at ICE: the server knows the dialer by them.
+fn renamed(sdp: &str, name: &str) -> String {
+    let line = |line: &str| match line.split_once(':') {
+        Some((key @ ("a=ice-ufrag" | "a=ice-pwd"), _)) => format!("{key}:{name}\r\n"),
+        _ => format!("{line}\r\n"),
+    };
+    sdp.lines().filter(|text| !text.is_empty()).map(line).collect()
 }
 
 fn described(kind: RtcSdpType, sdp: &str) -> RtcSessionDescriptionInit {
