@@ -39,7 +39,7 @@ export function parseNodes(nodes: readonly string[] | undefined, page: string | 
   return sources;
 }
 
-/** Asks a web server for the addresses of its node; browsers reach those over WebSocket. */
+/** Asks a web server for the addresses of its node; browsers reach those over WebSocket, or over WebRTC by the hash of their certificate. */
 export async function discover(server: URL, signal: AbortSignal): Promise<string[]> {
   const url = new URL("/.well-known/neuromesh", server);
   const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]), cache: "no-store" });
@@ -49,14 +49,15 @@ export async function discover(server: URL, signal: AbortSignal): Promise<string
   return addressesIn(JSON.parse(text), server.protocol === "https:");
 }
 
-/** The addresses of an answer that a page can dial; one that came over TLS may not dial without. */
+/** The addresses of an answer that a page can dial, WebSocket's first; a page that came over TLS may not use that without. */
 export function addressesIn(answer: unknown, secure: boolean): string[] {
   if (typeof answer !== "object" || answer === null || !("addresses" in answer)) return [];
   const { addresses } = answer;
   if (!Array.isArray(addresses)) return [];
-  const dialable = secure ? /\/(wss|tls\/ws)(\/|$)/ : /\/wss?(\/|$)/;
-  const usable = (address: unknown): address is string => typeof address === "string" && dialable.test(address);
-  return [...new Set(addresses.filter(usable))].slice(0, MAX_ADDRESSES);
+  const all = addresses.filter((address: unknown): address is string => typeof address === "string");
+  const socket = secure ? /\/(wss|tls\/ws)(\/|$)/ : /\/wss?(\/|$)/;
+  const direct = /\/webrtc-direct\/certhash\//;
+  return [...new Set([socket, direct].flatMap((kind) => all.filter((address) => kind.test(address))))].slice(0, MAX_ADDRESSES);
 }
 
 /** One address of each peer: the first, and at each further attempt the next, for each is a connection of its own. */

@@ -16,7 +16,12 @@ const NAME: &str = "neuromesh";
 /// The largest configuration file.
 const MAX_FILE: u64 = 1 << 20;
 /// Where a node listens unless told otherwise.
-const LISTEN: [&str; 3] = ["/ip4/0.0.0.0/udp/4710/quic-v1", "/ip4/0.0.0.0/tcp/4710", "/ip4/0.0.0.0/tcp/4711/ws"];
+const LISTEN: [&str; 4] = [
+    "/ip4/0.0.0.0/udp/4710/quic-v1",
+    "/ip4/0.0.0.0/tcp/4710",
+    "/ip4/0.0.0.0/tcp/4711/ws",
+    "/ip4/0.0.0.0/udp/4711/webrtc-direct",
+];
 /// Where a node serves HTTP unless told otherwise: this machine only.
 const HTTP: &str = "127.0.0.1:8080";
 /// Memory for models unless told otherwise.
@@ -46,7 +51,8 @@ pub struct GlobalArgs {
 #[derive(Args, Clone, Debug, Default)]
 pub struct NodeArgs {
     /// Address to listen on; may be given often
-    /// [default: /ip4/0.0.0.0/udp/4710/quic-v1, /ip4/0.0.0.0/tcp/4710, /ip4/0.0.0.0/tcp/4711/ws]
+    /// [default: /ip4/0.0.0.0/udp/4710/quic-v1, /ip4/0.0.0.0/tcp/4710, /ip4/0.0.0.0/tcp/4711/ws,
+    /// /ip4/0.0.0.0/udp/4711/webrtc-direct]
     #[arg(long, env = "NEUROMESH_LISTEN", value_name = "ADDR", value_delimiter = ',')]
     pub listen: Vec<Multiaddr>,
     /// Where to serve HTTP: the page, the API, health [default: 127.0.0.1:8080]

@@ -18,9 +18,10 @@ test("only addresses that a page can dial are taken", () => {
   const ws = "/ip4/127.0.0.1/tcp/1/ws/p2p/12D3";
   const wss = "/dns4/a.example/tcp/443/wss/p2p/12D3";
   const tls = "/dns4/a.example/tcp/443/tls/ws/p2p/12D3";
-  const answer = { addresses: [ws, wss, tls, ws, "/ip4/127.0.0.1/tcp/2", "/ip4/1.2.3.4/udp/1/quic-v1", 7, null] };
-  assert.deepEqual(addressesIn(answer, false), [ws, wss, tls]);
-  assert.deepEqual(addressesIn(answer, true), [wss, tls]);
+  const direct = "/ip4/1.2.3.4/udp/1/webrtc-direct/certhash/uEiA/p2p/12D3";
+  const answer = { addresses: [direct, ws, wss, tls, ws, "/ip4/1.2.3.4/udp/1/webrtc-direct", "/ip4/127.0.0.1/tcp/2", "/ip4/1.2.3.4/udp/1/quic-v1", 7, null] };
+  assert.deepEqual(addressesIn(answer, false), [ws, wss, tls, direct]);
+  assert.deepEqual(addressesIn(answer, true), [wss, tls, direct]);
   for (const wrong of [null, 7, {}, { addresses: "x" }]) assert.deepEqual(addressesIn(wrong, false), []);
   assert.equal(addressesIn({ addresses: Array.from({ length: 99 }, (_, i) => `/ip4/1.1.1.${i}/tcp/1/ws`) }, false).length, 16);
 });

@@ -157,7 +157,6 @@ pub(crate) struct Driver {
     pub happened: mpsc::Sender<Happened>,
     pub links: streams::Links,
     pub docs: Docs,
-    swarm: mpsc::Sender<swarm::Command>,
     pub waiting: BTreeMap<RequestId, Waiter>,
     pub serving: BTreeMap<ExchangeId, mpsc::Sender<Vec<u8>>>,
     pub asking: BTreeMap<ExchangeId, Cancel>,
@@ -177,7 +176,6 @@ impl Driver {
         links: Links,
         happened: mpsc::Sender<Happened>,
         docs: Docs,
-        swarm: mpsc::Sender<swarm::Command>,
     ) -> Self {
         Self {
             machine,
@@ -188,7 +186,6 @@ impl Driver {
             happened,
             links,
             docs,
-            swarm,
             waiting: BTreeMap::new(),
             serving: BTreeMap::new(),
             asking: BTreeMap::new(),
@@ -396,19 +393,12 @@ impl Driver {
                 }
                 Output::Dial { peer, address } => {
                     if let Ok(address) = address.parse() {
-                        self.tell_swarm(swarm::Command::Reach(peer, address));
+                        self.links.tell_swarm(swarm::Command::Reach(peer, address));
                     }
                 }
-                Output::Disconnect { peer } => self.tell_swarm(swarm::Command::HangUp(peer)),
+                Output::Disconnect { peer } => self.links.tell_swarm(swarm::Command::HangUp(peer)),
                 Output::Event(event) => self.on_event(event),
             }
-        }
-    }
-
-    fn tell_swarm(&self, command: swarm::Command) {
-        // A swarm that is busy beyond its queue is told again: rooms try until they succeed.
-        if self.swarm.try_send(command).is_err() {
-            tracing::debug!("the swarm is busy");
         }
     }
 

@@ -197,10 +197,9 @@ impl Mesh {
             parts.engine.clone(),
             Arc::new(fetcher),
             installed,
-            Links::new(control),
+            Links::new(control, swarm.clone()),
             happened,
             docs_handle.clone(),
-            swarm.clone(),
         );
         let driver_task = platform::spawn(driver.run(command_queue, notice_queue, happened_queue));
         let swarm_task = bound.start();

@@ -17,7 +17,7 @@ mod muxer;
 mod negotiate;
 mod peer;
 mod signalling;
-mod transport;
+pub(crate) mod transport;
 
 pub(crate) use address::{is_circuit, is_webrtc};
 pub use certificate::Certificate;
@@ -28,4 +28,4 @@ pub(crate) use muxer::Substream;
 pub use peer::IceServer;
 pub(crate) use peer::{Order, Orders, RtcConfig};
 pub(crate) use signalling::Behaviour;
-pub(crate) use transport::{Transport, new, spawned};
+pub(crate) use transport::{Transport, new};

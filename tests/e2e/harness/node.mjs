@@ -25,15 +25,18 @@ export function binary() {
   return built.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
 }
 
+const LISTEN = ["/ip4/127.0.0.1/tcp/0/ws", "/ip4/127.0.0.1/tcp/0"];
+
 export class TestNode {
   static #running = new Set();
 
   /** A new data folder with these models in it, names of those that are built, or folders; and these files as graphs, by name. */
-  static async create({ models: names = ["all-minilm-l6-v2", "magika"], graphs = {}, web = demo, args = [] } = {}) {
+  static async create({ models: names = ["all-minilm-l6-v2", "magika"], graphs = {}, web = demo, args = [], listen = LISTEN } = {}) {
     const node = new TestNode();
     node.data = await mkdtemp(join(tmpdir(), "neuromesh-e2e-"));
     node.web = web;
     node.args = args;
+    node.listen = listen;
     for (const name of names) node.cli("models", "add", resolve(models, name));
     for (const [name, path] of Object.entries(graphs)) node.cli("models", "add", path, "--name", name);
     await node.start();
@@ -52,7 +55,7 @@ export class TestNode {
   async start() {
     const args = ["up", "--json", "--data", this.data, "--web", this.web];
     args.push("--http", this.ready ? new URL(this.ready.http).host : "127.0.0.1:0");
-    for (const address of this.listen ?? ["/ip4/127.0.0.1/tcp/0/ws", "/ip4/127.0.0.1/tcp/0"]) args.push("--listen", address);
+    for (const address of this.listen) args.push("--listen", address);
     this.log = "";
     this.process = spawn(binary(), [...args, ...this.args], {
       stdio: ["ignore", "pipe", "pipe"],
@@ -76,7 +79,7 @@ export class TestNode {
       });
     });
     this.url = `${this.ready.http}/`;
-    this.listen = this.ready.addresses.map((address) => address.replace(/\/p2p\/.*$/, ""));
+    this.listen = this.ready.addresses.map((address) => address.replace(/\/(certhash|p2p)\/.*$/, ""));
   }
 
   /** An address of this kind (`/ws` or plain TCP). */

@@ -137,7 +137,7 @@ fn a_relay_at_hand_is_preferred_and_webrtc_to_anything_else() {
     assert_eq!(rooms.address(&peer(2)), Some(by(100)));
     rooms.linked(peer(101), Some(Path::Direct));
     assert_eq!(rooms.address(&peer(2)), Some(by(101)));
-    rooms.seen(peer(2), &[room], &[plain.clone()]);
+    rooms.seen(peer(2), &[room], std::slice::from_ref(&plain));
     assert_eq!(rooms.address(&peer(2)), Some(plain));
 }
 

@@ -16,7 +16,7 @@ use crate::{
     engine::Cancel,
     frames, platform,
     streams::{Control, Incoming, OpenError, Stream},
-    swarm::{core_id, libp2p_id},
+    swarm::{self, core_id, libp2p_id},
 };
 
 pub(crate) const PRESENCE: StreamProtocol = StreamProtocol::new(neuromesh_core::wire::PRESENCE_PROTOCOL);
@@ -36,12 +36,20 @@ const OPEN: Duration = Duration::from_secs(10);
 /// The streams that this peer opened.
 pub(crate) struct Links {
     control: Control,
+    swarm: mpsc::Sender<swarm::Command>,
     presence: BTreeMap<PeerId, mpsc::Sender<Vec<u8>>>,
 }
 
 impl Links {
-    pub(crate) fn new(control: Control) -> Self {
-        Self { control, presence: BTreeMap::new() }
+    pub(crate) fn new(control: Control, swarm: mpsc::Sender<swarm::Command>) -> Self {
+        Self { control, swarm, presence: BTreeMap::new() }
+    }
+
+    /// A swarm that is busy beyond its queue is not told; rooms try until they succeed.
+    pub(crate) fn tell_swarm(&self, command: swarm::Command) {
+        if self.swarm.try_send(command).is_err() {
+            tracing::debug!("the swarm is busy");
+        }
     }
 
     pub(crate) fn forget(&mut self, peer: &PeerId) {

@@ -41,6 +41,7 @@ pub(crate) type Hash = [u8; 32];
 /// Which side of the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
+    #[cfg_attr(target_family = "wasm", allow(dead_code, reason = "browsers do not listen"))]
     Server,
     Client,
 }

@@ -96,7 +96,7 @@ impl Behaviour {
         match admitted {
             Ok(()) => {
                 let place = Place { peer: id, admission: self.admission.clone() };
-                self.notify(Notice::Asked(peer, stream, place));
+                self.notify(Notice::Asked(peer, Box::new(stream), place));
             }
             // Dropped, the stream is reset.
             Err(error) => tracing::debug!(%peer, %error, "signalling refused"),
@@ -226,10 +226,10 @@ impl ConnectionHandler for Handler {
         event: ConnectionEvent<Self::InboundProtocol, Self::OutboundProtocol, (), Reply>,
     ) {
         match event {
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. }) => {
-                if self.asked.len() < MAX_WAITING {
-                    self.asked.push_back(stream);
-                }
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. })
+                if self.asked.len() < MAX_WAITING =>
+            {
+                self.asked.push_back(stream);
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, info: reply }) => {
                 let _ = reply.send(Ok(stream));

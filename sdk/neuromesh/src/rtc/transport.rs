@@ -41,7 +41,7 @@ pub(super) struct Wish {
 /// What the behaviour tells the transport.
 pub(super) enum Notice {
     /// A peer wants a direct connection.
-    Asked(PeerId, Stream, Place),
+    Asked(PeerId, Box<Stream>, Place),
     /// This peer can be dialled under this address.
     Reachable(Multiaddr),
     /// It can not any more.
@@ -130,7 +130,7 @@ impl Libp2pTransport for Transport {
                 Notice::Asked(peer, stream, place) => {
                     let config = self.config.clone();
                     let upgrade = spawned(async move {
-                        let result = negotiate(Role::Answerer, stream, &config).await;
+                        let result = negotiate(Role::Answerer, *stream, &config).await;
                         drop(place);
                         Ok((peer, result.map_err(io::Error::other)?))
                     });

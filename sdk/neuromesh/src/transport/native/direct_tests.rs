@@ -9,7 +9,10 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use str0m::ice::{StunMessage, TransId};
 use tokio::net::UdpSocket;
 
+use libp2p::{core::multihash::Multihash, multiaddr::Protocol};
+
 use super::*;
+use crate::rtc::direct::UFRAG_PREFIX;
 use crate::transport::imp::tests::{echo, open, pattern, round_trip};
 
 fn options() -> DialOpts {

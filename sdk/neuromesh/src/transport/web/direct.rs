@@ -19,7 +19,7 @@ use super::peer_connection::{Server, towards};
 use crate::rtc::{
     Muxer, Order, Orders,
     direct::{Hash, Side, dialer_name, in_time, parse, shake_hands},
-    spawned,
+    transport::spawned,
 };
 
 pub(super) struct Transport(pub(super) Keypair);

@@ -247,7 +247,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The description of its own that the browser took.
+    /// The own description, which names the browser's certificate.
     async fn describe_both(&self, server: &Server) -> Result<String, JsValue> {
         let init = RtcDataChannelInit::new();
         init.set_negotiated(true);
@@ -259,7 +259,7 @@ impl Connection {
         let offer = renamed(&offer, &server.name);
         JsFuture::from(self.peer.set_local_description(&described(RtcSdpType::Offer, &offer))).await?;
         JsFuture::from(self.peer.set_remote_description(&described(RtcSdpType::Answer, &server.answer))).await?;
-        Ok(self.peer.local_description().map(|local| local.sdp()).unwrap_or_default())
+        Ok(offer)
     }
 
     async fn add(&self, candidate: &Candidate) -> Result<(), JsValue> {
