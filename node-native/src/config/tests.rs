@@ -36,7 +36,7 @@ fn the_file_fills_what_flags_leave_open() {
 #[test]
 fn defaults_are_valid_and_keep_http_on_this_machine() {
     let config = resolve("", NodeArgs::default()).expect("valid");
-    assert_eq!(config.node.listen.len(), 3);
+    assert_eq!(config.node.listen.len(), 4);
     assert!(config.node.http.ip().is_loopback());
     assert!(config.node.relay && (1..=256).contains(&config.node.threads));
     assert_eq!(config.log_level, None);

@@ -12,6 +12,7 @@ use futures::AsyncWriteExt;
 use libp2p::{
     Multiaddr, PeerId,
     core::{
+        Endpoint,
         multihash::Multihash,
         muxing::StreamMuxer,
         upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade},
@@ -37,14 +38,6 @@ const SHA2_256: u64 = 0x12;
 
 /// SHA-256 of a certificate.
 pub(crate) type Hash = [u8; 32];
-
-/// Which side of the handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    #[cfg_attr(target_family = "wasm", allow(dead_code, reason = "browsers do not listen"))]
-    Server,
-    Client,
-}
 
 /// A name for a dialer at ICE, which is its password, too.
 pub(crate) fn dialer_name() -> String {
@@ -74,26 +67,14 @@ pub(crate) fn parse(address: &Multiaddr) -> Option<(SocketAddr, Option<Hash>)> {
     Some((SocketAddr::new(ip, port), hash))
 }
 
-fn multihash(hash: &Hash) -> Multihash<64> {
+pub(crate) fn multihash(hash: &Hash) -> Multihash<64> {
     Multihash::wrap(SHA2_256, hash).expect("32 bytes are fewer than 64")
-}
-
-/// Without a certificate.
-#[cfg_attr(target_family = "wasm", allow(dead_code, reason = "browsers do not listen"))]
-pub(crate) fn plain(address: SocketAddr) -> Multiaddr {
-    Multiaddr::from(address.ip()).with(Protocol::Udp(address.port())).with(Protocol::WebRTCDirect)
-}
-
-/// As others dial it.
-#[cfg_attr(target_family = "wasm", allow(dead_code, reason = "browsers do not listen"))]
-pub(crate) fn written(address: SocketAddr, hash: &Hash) -> Multiaddr {
-    plain(address).with(Protocol::Certhash(multihash(hash)))
 }
 
 /// Noise over the handshake's channel, which is the first to come in; the server begins. It covers both certificates, so that nobody
 /// stands between. Dropped or failed, the connection closes.
 pub(crate) async fn shake_hands(
-    side: Side,
+    side: Endpoint,
     client: Hash,
     server: Hash,
     key: Keypair,
@@ -103,8 +84,8 @@ pub(crate) async fn shake_hands(
     let prologue = [PROLOGUE, &multihash(&client).to_bytes(), &multihash(&server).to_bytes()].concat();
     let noise = noise::Config::new(&key).map_err(io::Error::other)?.with_prologue(prologue);
     let (peer, mut stream) = match side {
-        Side::Server => noise.upgrade_outbound(stream, "/noise").await,
-        Side::Client => noise.upgrade_inbound(stream, "/noise").await,
+        Endpoint::Listener => noise.upgrade_outbound(stream, "/noise").await,
+        Endpoint::Dialer => noise.upgrade_inbound(stream, "/noise").await,
     }
     .map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))?;
     // What was said last must still arrive; the channel is closed once it has.

@@ -15,10 +15,12 @@ use futures::{FutureExt, future::BoxFuture};
 use libp2p::{
     Multiaddr, PeerId, Transport as Libp2pTransport,
     core::{
+        Endpoint,
         muxing::StreamMuxer,
         transport::{DialOpts, ListenerId, TransportError, TransportEvent},
     },
     identity::Keypair,
+    multiaddr::Protocol,
 };
 use neuromesh_core::webrtc::channel;
 use str0m::{
@@ -38,7 +40,7 @@ use crate::{
     platform,
     rtc::{
         Certificate, Hub, Muxer,
-        direct::{HANDSHAKE_CHANNEL, Hash, Side, dialer_name, in_time, parse, plain, shake_hands, written},
+        direct::{HANDSHAKE_CHANNEL, Hash, dialer_name, in_time, multihash, parse, shake_hands},
     },
 };
 
@@ -141,7 +143,7 @@ impl Libp2pTransport for Transport {
                     let ticket = asked.ticket;
                     let upgrade = async move {
                         let _ticket: Ticket = ticket;
-                        authenticate(Side::Server, hash, key, asked.muxer, asked.connected).await
+                        authenticate(Endpoint::Listener, hash, key, asked.muxer, asked.connected).await
                     };
                     return Poll::Ready(TransportEvent::Incoming {
                         listener_id: *id,
@@ -160,6 +162,16 @@ impl Libp2pTransport for Transport {
         }
         Poll::Pending
     }
+}
+
+/// Without a certificate.
+fn plain(address: SocketAddr) -> Multiaddr {
+    Multiaddr::from(address.ip()).with(Protocol::Udp(address.port())).with(Protocol::WebRTCDirect)
+}
+
+/// As others dial it.
+fn written(address: SocketAddr, hash: &Hash) -> Multiaddr {
+    plain(address).with(Protocol::Certhash(multihash(hash)))
 }
 
 /// Tells whoever waits for the connection whose certificate the other side has.
@@ -241,12 +253,12 @@ async fn dial(key: Keypair, remote: SocketAddr, server: Hash) -> io::Result<(Pee
     let session = begin(machine, credentials, local, Some(remote), server, hub.clone()).map_err(io::Error::other)?;
     let (pilot, connected) = Connecting::new();
     platform::spawn(drive(session, sockets, hub, pilot));
-    authenticate(Side::Client, own, key, muxer, connected).await
+    authenticate(Endpoint::Dialer, own, key, muxer, connected).await
 }
 
 /// Until both sides have proven who they are; `own` is the hash of the certificate here. Dropped or failed, the connection closes.
 async fn authenticate(
-    side: Side,
+    side: Endpoint,
     own: Hash,
     key: Keypair,
     mut muxer: Muxer,
@@ -258,8 +270,8 @@ async fn authenticate(
             return Err(lost.err().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into()));
         };
         let (client, server) = match side {
-            Side::Server => (theirs, own),
-            Side::Client => (own, theirs),
+            Endpoint::Listener => (theirs, own),
+            Endpoint::Dialer => (own, theirs),
         };
         shake_hands(side, client, server, key, muxer).await
     })

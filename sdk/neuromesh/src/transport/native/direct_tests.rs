@@ -1,15 +1,12 @@
 use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::poll_fn};
-use libp2p::core::{
-    Endpoint,
-    transport::{DialOpts, ListenerId, PortUse, TransportEvent},
-};
+use libp2p::core::transport::{DialOpts, ListenerId, PortUse, TransportEvent};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use str0m::ice::{StunMessage, TransId};
 use tokio::net::UdpSocket;
 
-use libp2p::{core::multihash::Multihash, multiaddr::Protocol};
+use libp2p::core::multihash::Multihash;
 
 use super::*;
 use crate::rtc::direct::UFRAG_PREFIX;

@@ -10,7 +10,10 @@ use std::{
 use futures::future::BoxFuture;
 use libp2p::{
     Multiaddr, PeerId, Transport as Libp2pTransport,
-    core::transport::{DialOpts, ListenerId, TransportError, TransportEvent},
+    core::{
+        Endpoint,
+        transport::{DialOpts, ListenerId, TransportError, TransportEvent},
+    },
     identity::Keypair,
 };
 use neuromesh_core::webrtc::signal::{ConnectionState, Input};
@@ -18,7 +21,7 @@ use neuromesh_core::webrtc::signal::{ConnectionState, Input};
 use super::peer_connection::{Server, towards};
 use crate::rtc::{
     Muxer, Order, Orders,
-    direct::{Hash, Side, dialer_name, in_time, parse, shake_hands},
+    direct::{Hash, dialer_name, in_time, parse, shake_hands},
     transport::spawned,
 };
 
@@ -68,7 +71,7 @@ async fn dial(key: Keypair, remote: SocketAddr, server: Hash) -> io::Result<(Pee
     }
     let own = own.ok_or_else(|| io::Error::other("this browser does not tell its certificate"))?;
     let _ = orders.send(Order::Established);
-    shake_hands(Side::Client, own, server, key, muxer).await
+    shake_hands(Endpoint::Dialer, own, server, key, muxer).await
 }
 
 /// What the server would answer: libp2p/specs `webrtc/webrtc-direct.md`, "Browser to public server", steps 4 and 5.
