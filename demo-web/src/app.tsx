@@ -15,7 +15,7 @@ export function App() {
           <h1>
             <Mark /> Neuromesh
           </h1>
-          <p>Neural models in this tab or on a server near by, whichever answers sooner. You never have to say where.</p>
+          <p>Neural models in this tab, in another one or on a server near by, whichever answers sooner. You never have to say where.</p>
         </div>
         <Status />
       </header>

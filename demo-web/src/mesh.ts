@@ -7,6 +7,7 @@ export interface Switches {
   offline: boolean;
   deviceOnly: boolean;
   preferEdge: boolean;
+  neighbours: boolean;
 }
 
 /** A model on its way into this tab. */
@@ -38,12 +39,14 @@ export interface State {
 }
 
 const MAX_ENTRIES = 6;
+/** Every open tab of this page meets here. */
+const ROOM = "neuromesh-demo";
 
 let state: State = {
   phase: "joining",
   id: "",
   online: true,
-  switches: { offline: false, deviceOnly: false, preferEdge: false },
+  switches: { offline: false, deviceOnly: false, preferEdge: false, neighbours: true },
   peers: [],
   models: [],
   downloads: [],
@@ -97,11 +100,19 @@ void mesh.then(
       if (state.downloads.length > 0 && !state.entries.some((entry) => entry.state === "running")) update({ downloads: [] });
     });
     look();
+    meet(joined);
   },
   (error: unknown) => {
     update({ phase: "failed", failure: errorText(error) });
   },
 );
+
+/** Tabs in a room connect directly and run models for each other, with or without a server. */
+function meet(joined: Mesh): void {
+  joined.room(ROOM).ready.catch((error: unknown) => {
+    update({ failure: errorText(error) });
+  });
+}
 
 /** Runs `work` soon; while it runs, further wishes become one more run. */
 function once(work: () => Promise<void>): () => void {
@@ -128,11 +139,13 @@ function once(work: () => Promise<void>): () => void {
 
 export async function setSwitch(name: keyof Switches, on: boolean): Promise<void> {
   update({ switches: { ...state.switches, [name]: on } });
-  if (name !== "offline") return;
   try {
-    await (await mesh).setOnline(!on);
+    const joined = await mesh;
+    if (name === "offline") await joined.setOnline(!on);
+    if (name === "neighbours" && on) meet(joined);
+    if (name === "neighbours" && !on) await joined.room(ROOM).leave();
   } catch (error) {
-    update({ switches: { ...state.switches, offline: !on }, failure: errorText(error) });
+    update({ switches: { ...state.switches, [name]: !on }, failure: errorText(error) });
   }
 }
 

@@ -37,6 +37,9 @@ export function PicturePanel() {
         <p>{summary(peers, online)}</p>
       </header>
       <Drawing self={id} peers={peers} />
+      <p class="key">
+        <Stroke kind="direct" /> direct <Stroke kind="relayed" /> through a relay <Stroke kind="far" /> known through others
+      </p>
       <details>
         <summary>As a table</summary>
         <div class="scroll">
@@ -63,7 +66,7 @@ export function PicturePanel() {
                   <td>{short(peer.id)}</td>
                   <td>{TIER_NAMES[peer.tier]}</td>
                   <td>{peer.rttMs === null ? "–" : millis(peer.rttMs)}</td>
-                  <td>{peer.connected ? peer.path : "through others"}</td>
+                  <td>{peer.connected ? (peer.path === "relayed" ? "through a relay" : "direct") : "known through others"}</td>
                   <td>{peer.queue}</td>
                 </tr>
               ))}
@@ -95,9 +98,19 @@ export function PicturePanel() {
   );
 }
 
+function Stroke({ kind }: { kind: "direct" | "relayed" | "far" }) {
+  return (
+    <svg width="26" height="8" aria-hidden="true">
+      <line class={`link ${kind}`} x1="1" y1="4" x2="25" y2="4" />
+    </svg>
+  );
+}
+
 function summary(peers: PeerInfo[], online: boolean): string {
   if (!online) return "Offline: this tab works alone, and joins again when you want.";
   if (peers.length === 0) return "This tab alone so far.";
+  // Without any connection, what is known is old.
+  if (!peers.some(({ connected }) => connected)) return "This tab alone for now: nobody is in reach.";
   const count = (tiers: Tier[]) => peers.filter(({ tier }) => tiers.includes(tier)).length;
   const servers = count(["edge", "cloud"]);
   const tabs = count(["device", "peer"]);
@@ -154,7 +167,7 @@ function Drawing({ self, peers }: { self: string; peers: PeerInfo[] }) {
           const to = spots.get(peer.id) ?? home;
           return (
             <g key={peer.id}>
-              <line class={peer.connected ? "link" : "link far"} x1={home.x} y1={home.y} x2={to.x} y2={to.y} />
+              <line class={peer.connected ? `link ${peer.path}` : "link far"} x1={home.x} y1={home.y} x2={to.x} y2={to.y} />
               {peer.connected && peer.rttMs !== null && (
                 <text class="rtt" x={to.x} y={to.y - 17}>
                   {millis(peer.rttMs)}

@@ -5,6 +5,7 @@ const TEXTS: Record<keyof Switches, [title: string, hint: string]> = {
   offline: ["Offline", "Leave the network; everything goes on"],
   deviceOnly: ["This device only", "Nothing you ask leaves this tab"],
   preferEdge: ["Prefer edge", "A server answers while one is in reach"],
+  neighbours: ["Neighbours", "Open tabs answer each other directly"],
 };
 
 export function SwitchBar() {
