@@ -7,6 +7,8 @@ import { useMesh } from "./use";
 const HEIGHT = 240;
 const TIERS: Tier[] = ["device", "peer", "edge", "cloud"];
 const COLUMN: Record<Tier, string> = { device: "This tab", peer: "Tabs", edge: "Edge", cloud: "Cloud" };
+/** Columns are not level, so that a line to one does not pass through the next. */
+const SHIFT: Record<Tier, number> = { device: 0, peer: 24, edge: -8, cloud: 8 };
 /** How long a request is seen on its way, in milliseconds: the real times are too short for eyes. */
 const TRAVEL = 650;
 /** The most dots at a time. */
@@ -147,7 +149,7 @@ function Drawing({ self, peers }: { self: string; peers: PeerInfo[] }) {
     const group = peers.filter((peer) => columnOf(peer) === tier).slice(0, MAX_DRAWN);
     group.forEach((peer, index) => {
       const x = column * (TIERS.indexOf(tier) + 0.5);
-      spots.set(peer.id, { x, y: 40 + ((HEIGHT - 56) * (index + 1)) / (group.length + 1) });
+      spots.set(peer.id, { x, y: 40 + SHIFT[tier] + ((HEIGHT - 72) * (index + 1)) / (group.length + 1) });
       drawn.push(peer);
     });
   }
