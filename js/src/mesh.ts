@@ -32,6 +32,8 @@ export class Mesh {
   readonly #events = new Emitter<MeshEvents & { "*": MeshEvent }>();
   readonly #docs = new Map<string, MeshDocument<never>>();
   readonly #rooms = new Map<string, Room>();
+  /** Rooms that are being left; whoever joins again waits. */
+  readonly #leaving = new Map<string, Promise<void>>();
   readonly #known = new Map<string, Pick<ModelInfo, "reads" | "takes">>();
   /** Connected servers, and connected tabs. */
   readonly #nodes = new Set<string>();
@@ -173,9 +175,13 @@ export class Mesh {
     if (typeof protocol !== "string" || typeof take !== "function") throw invalid("handle takes a protocol's name and a function");
     this.#assertOpen();
     try {
-      return this.#parts.wasm.accept(protocol, (stream) => {
+      let stop: (() => void) | undefined = this.#parts.wasm.accept(protocol, (stream) => {
         take(new MeshStream(stream));
       });
+      return () => {
+        stop?.();
+        stop = undefined;
+      };
     } catch (error) {
       throw toError(error);
     }
@@ -191,9 +197,18 @@ export class Mesh {
     const known = this.#rooms.get(name);
     if (known !== undefined) return known;
     const room = new Room(name, {
-      joined: this.#guard(() => this.#parts.wasm.joinRoom(name, serve)),
+      joined: this.#guard(async () => {
+        await this.#leaving.get(name);
+        return this.#parts.wasm.joinRoom(name, serve);
+      }),
       on: (listener) => this.#events.on("*", listener),
-      left: () => this.#rooms.delete(name),
+      leaving: (done) => {
+        this.#rooms.delete(name);
+        this.#leaving.set(name, done);
+        void done.finally(() => {
+          if (this.#leaving.get(name) === done) this.#leaving.delete(name);
+        });
+      },
     });
     this.#rooms.set(name, room);
     room.ready.catch(() => this.#rooms.delete(name));

@@ -15,7 +15,8 @@ const decoder = new TextDecoder();
 export interface RoomParts {
   joined: Promise<WasmRoom>;
   on: (listener: (event: MeshEvent) => void) => () => void;
-  left: () => void;
+  /** `done` resolves, whatever happens, once it is left. */
+  leaving: (done: Promise<void>) => void;
 }
 
 /**
@@ -87,12 +88,14 @@ export class Room {
     this.#left = true;
     this.#off();
     this.#events.clear();
-    this.#parts.left();
-    const room = await this.#parts.joined;
-    await room.leave().catch((error: unknown) => {
+    const left = this.#parts.joined.then(async (room) => {
+      await room.leave();
+      room.free();
+    });
+    this.#parts.leaving(left.catch(() => undefined));
+    await left.catch((error: unknown) => {
       throw toError(error);
     });
-    room.free();
   }
 
   #onEvent(event: MeshEvent): void {

@@ -1,10 +1,13 @@
+use std::pin::pin;
+
 use futures::{
     AsyncReadExt, AsyncWriteExt,
+    future::{Either, select},
     io::{ReadHalf, WriteHalf},
     lock::Mutex,
 };
 use js_sys::{Function, Uint8Array};
-use neuromesh::{Accepted, ErrorKind, PeerId, Stream};
+use neuromesh::{Accepted, ErrorKind, PeerId, Stream, engine::Cancel};
 use wasm_bindgen::prelude::*;
 
 use crate::errors::named;
@@ -16,6 +19,8 @@ const READ: usize = 256 << 10;
 #[wasm_bindgen]
 pub struct WasmStream {
     peer: PeerId,
+    /// Ends calls that wait, so that the stream can be let go.
+    aborted: Cancel,
     reader: Mutex<Option<(ReadHalf<Stream>, Vec<u8>)>>,
     writer: Mutex<Option<WriteHalf<Stream>>>,
 }
@@ -23,7 +28,21 @@ pub struct WasmStream {
 impl WasmStream {
     pub(crate) fn new(peer: PeerId, stream: Stream) -> Self {
         let (reader, writer) = stream.split();
-        Self { peer, reader: Mutex::new(Some((reader, vec![0; READ]))), writer: Mutex::new(Some(writer)) }
+        Self {
+            peer,
+            aborted: Cancel::new(),
+            reader: Mutex::new(Some((reader, vec![0; READ]))),
+            writer: Mutex::new(Some(writer)),
+        }
+    }
+}
+
+impl WasmStream {
+    async fn unless_aborted<T>(&self, work: impl Future<Output = std::io::Result<T>>) -> Result<T, JsValue> {
+        match select(pin!(work), pin!(self.aborted.cancelled())).await {
+            Either::Left((done, _)) => done.map_err(|error| lost(&error)),
+            Either::Right(_) => Err(aborted()),
+        }
     }
 }
 
@@ -47,7 +66,7 @@ impl WasmStream {
     pub async fn read(&self) -> Result<Option<Uint8Array>, JsValue> {
         let mut reader = self.reader.lock().await;
         let (reader, buffer) = reader.as_mut().ok_or_else(aborted)?;
-        let count = reader.read(buffer).await.map_err(|error| lost(&error))?;
+        let count = self.unless_aborted(reader.read(buffer)).await?;
         Ok((count > 0).then(|| Uint8Array::from(&buffer[..count])))
     }
 
@@ -55,20 +74,24 @@ impl WasmStream {
     pub async fn write(&self, data: Vec<u8>) -> Result<(), JsValue> {
         let mut writer = self.writer.lock().await;
         let writer = writer.as_mut().ok_or_else(aborted)?;
-        writer.write_all(&data).await.map_err(|error| lost(&error))?;
-        writer.flush().await.map_err(|error| lost(&error))
+        self.unless_aborted(async {
+            writer.write_all(&data).await?;
+            writer.flush().await
+        })
+        .await
     }
 
     /// Ends what this side says.
     #[wasm_bindgen(js_name = closeWrite)]
     pub async fn close_write(&self) -> Result<(), JsValue> {
         let mut writer = self.writer.lock().await;
-        writer.as_mut().ok_or_else(aborted)?.close().await.map_err(|error| lost(&error))
+        let writer = writer.as_mut().ok_or_else(aborted)?;
+        self.unless_aborted(writer.close()).await
     }
 
-    /// Lets go of the stream: halves that have not ended are reset, as soon as nothing reads or writes.
+    /// Lets go of the stream: halves that have not ended are reset, and calls that wait are rejected.
     pub async fn abort(&self) {
-        // A read that waits holds its lock until something comes; the writer's half goes at once.
+        self.aborted.cancel();
         self.writer.lock().await.take();
         self.reader.lock().await.take();
     }

@@ -162,8 +162,8 @@ impl Rooms {
         self.members.get(peer).is_some_and(|member| !member.rooms.is_disjoint(&self.joined))
     }
 
-    /// The next thing to do.
-    pub fn poll_output(&mut self, now: Timestamp) -> Option<Output> {
+    /// The next thing to do; a connection over which something is under way (`busy`) is not closed yet.
+    pub fn poll_output(&mut self, now: Timestamp, busy: impl Fn(&PeerId) -> bool) -> Option<Output> {
         if std::mem::take(&mut self.stale) {
             self.choose(now);
         }
@@ -177,7 +177,13 @@ impl Rooms {
                 return Some(Output::Dial(peer, address));
             }
         }
-        let unneeded = self.kept.iter().find(|(_, since)| since.is_some_and(|since| now.since(since) >= AFTERGLOW));
+        let due = |since: &Timestamp| now.since(*since) >= AFTERGLOW;
+        for since in self.kept.iter_mut().filter(|(peer, _)| busy(peer)).filter_map(|(_, since)| since.as_mut()) {
+            if due(since) {
+                *since = now;
+            }
+        }
+        let unneeded = self.kept.iter().find(|(_, since)| since.as_ref().is_some_and(due));
         let peer = *unneeded?.0;
         self.kept.remove(&peer);
         Some(Output::Drop(peer))

@@ -77,6 +77,36 @@ describe("a room of tabs", { timeout: 240_000 }, () => {
     assert.deepEqual(await second.evaluate(() => window.heard[0]), [first.id, "hello"]);
   });
 
+  test("a stream that is given up while both wait ends on both sides", async () => {
+    await second.evaluate(() => {
+      window.mesh.handle("/wait/1", (stream) => {
+        window.waited = stream.read().then(() => "read", ({ name }) => name);
+      });
+    });
+    const here = await first.evaluate(async (peer) => {
+      const stream = await window.mesh.open(peer, "/wait/1");
+      await stream.write(new Uint8Array(0));
+      const reading = stream.read().then(() => "read", ({ name }) => name);
+      await stream.abort();
+      return reading;
+    }, second.id);
+    assert.equal(here, "Closed");
+    await until(() => second.evaluate(() => window.waited !== undefined), "the stream came");
+    assert.equal(await second.evaluate(() => window.waited), "NetworkError");
+  });
+
+  test("a room that is left and joined again at once is joined", async () => {
+    await first.evaluate(async () => {
+      const left = window.room.leave();
+      window.room = window.mesh.room("studio");
+      window.room.on("message", ({ from, text }) => window.heard.push([from, text()]));
+      await Promise.all([left, window.room.ready]);
+    });
+    await until(() => second.evaluate((id) => window.room.members().some((member) => member.id === id), first.id), "it is a member again");
+    await second.evaluate(() => window.room.send("again"));
+    await until(() => first.evaluate((from) => window.heard.some(([by, text]) => by === from && text === "again"), second.id), "it hears the room");
+  });
+
   test("a neighbour answers once the node is gone", async () => {
     const here = await first.evaluate(async (model) => {
       const { route, receipt } = await window.mesh.run(model, "a neighbour's model", { tier: "device" });

@@ -1,5 +1,7 @@
 //! Rooms, as callers see them.
 
+use std::collections::BTreeSet;
+
 use super::{Mesh, Output};
 use crate::{
     PeerId, Timestamp,
@@ -75,7 +77,10 @@ impl Mesh {
     }
 
     pub(super) fn wake_rooms(&mut self, now: Timestamp) {
-        while let Some(output) = self.rooms.poll_output(now) {
+        let asked: BTreeSet<PeerId> = self.asking.values().map(|asking| asking.peer).collect();
+        let serving: BTreeSet<PeerId> = self.serving.values().map(|serving| serving.peer).collect();
+        let busy = |peer: &PeerId| asked.contains(peer) || serving.contains(peer);
+        while let Some(output) = self.rooms.poll_output(now, busy) {
             self.outputs.push_back(match output {
                 rooms::Output::Dial(peer, address) => Output::Dial { peer, address },
                 rooms::Output::Drop(peer) => Output::Disconnect { peer },

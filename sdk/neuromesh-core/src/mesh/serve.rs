@@ -16,7 +16,7 @@ const MAX_BUDGET: Duration = Duration::from_secs(600);
 /// An exchange that has no reply yet.
 #[derive(Debug)]
 pub(super) struct Serving {
-    peer: PeerId,
+    pub peer: PeerId,
     task: TaskId,
     model: Digest,
     class: ShapeClass,

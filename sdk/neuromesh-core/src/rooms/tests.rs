@@ -15,7 +15,7 @@ fn address(of: u8) -> String {
 }
 
 fn outputs(rooms: &mut Rooms, now: Timestamp) -> Vec<Output> {
-    std::iter::from_fn(|| rooms.poll_output(now)).collect()
+    std::iter::from_fn(|| rooms.poll_output(now, |_| false)).collect()
 }
 
 /// So many peers in one room; every dial succeeds at once. Their links, and how many dials it took.
@@ -88,7 +88,9 @@ fn whoever_leaves_is_replaced_and_who_is_not_needed_is_let_go() {
     rooms.linked(gone, Some(Path::Direct));
     assert_eq!(outputs(rooms, start + Duration::from_secs(30)), []);
     assert_eq!(rooms.poll_timeout(), Some(start + Duration::from_secs(60)));
-    assert_eq!(outputs(rooms, start + Duration::from_secs(60)), [Output::Drop(next)]);
+    let busy = rooms.poll_output(start + Duration::from_secs(60), |peer| *peer == next);
+    assert_eq!((busy, rooms.poll_timeout()), (None, Some(start + Duration::from_secs(90))), "a request is under way");
+    assert_eq!(outputs(rooms, start + Duration::from_secs(90)), [Output::Drop(next)]);
 }
 
 #[test]

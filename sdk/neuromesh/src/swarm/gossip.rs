@@ -2,7 +2,7 @@
 //!
 //! gossipsub says which topics it listens on once, to the first connection with a peer, and hands what it sends to whichever connection
 //! asks first. A circuit that is given up for a direct path takes both along. So gossipsub is told of a direct connection as if the
-//! peer had come anew: it says its topics again, there.
+//! peer had come anew: it says its topics again, there. A circuit that outlives the direct connection carries no gossip.
 
 use std::{
     collections::HashMap,
