@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use js_sys::{Array, JSON, Reflect, Uint8Array};
+use js_sys::{Array, ArrayBuffer, JSON, Reflect, Uint8Array};
 use neuromesh_core::webrtc::{
     channel,
     signal::{Candidate, ConnectionState, Input, MAX_CANDIDATES},
@@ -129,6 +129,8 @@ struct Table {
     /// Channels that ended; a listener must not free itself.
     ended: RefCell<Vec<ChannelId>>,
     changed: Notify,
+    /// The other side's channel `init`.
+    init_came: Cell<bool>,
 }
 
 impl Table {
@@ -139,8 +141,9 @@ impl Table {
         channel.set_buffered_amount_low_threshold(LOW);
         let hub = self.hub.clone();
         let message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            // A text message is not of the protocol: it becomes an empty array, which its reader passes over.
-            hub.message(id, Uint8Array::new(&event.data()).to_vec());
+            // Text is not of the protocol; an array would take it for its length. Its reader passes over nothing.
+            let bytes = event.data().dyn_into::<ArrayBuffer>().map(|data| Uint8Array::new(&data).to_vec());
+            hub.message(id, bytes.unwrap_or_default());
         });
         let table = Rc::downgrade(self);
         let source = channel.clone();
@@ -166,8 +169,8 @@ impl Table {
     }
 
     fn incoming(self: &Rc<Self>, channel: RtcDataChannel) {
-        // Who made `init` closes it; closed from here, other implementations wait for it to open.
-        if channel.label() == INIT {
+        // Who made `init` closes it; closed from here, other implementations wait for it to open. It is one: more are streams.
+        if channel.label() == INIT && !self.init_came.replace(true) {
             return;
         }
         let id = self.track(channel.clone());
@@ -198,6 +201,7 @@ impl Connection {
             channels: RefCell::default(),
             ended: RefCell::default(),
             changed: Notify::new(),
+            init_came: Cell::default(),
         });
         let found = events.clone();
         let candidate =

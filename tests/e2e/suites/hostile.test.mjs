@@ -1,0 +1,367 @@
+// Peers without manners, tabs that sleep, a network that goes away: a tab stays within its bounds, and every fault ends in an error
+// with a name or in a connection made anew.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { barePage } from "../harness/bare-page.mjs";
+import { PRECISE, watch } from "../harness/bounds.mjs";
+import { launch, openPage, until } from "../harness/browser.mjs";
+import { TestNode } from "../harness/node.mjs";
+import { cable, freeze, ownNetwork, suspend } from "../harness/outage.mjs";
+import { ours, streams } from "../harness/streams.mjs";
+
+const ECHO = "/echo/1";
+const DEAF = "/deaf/1";
+const MIB = 1 << 20;
+/** How long a tab is frozen, and another one's process stopped: longer than any of WebRTC's own limits. */
+const ASLEEP_MS = 60_000;
+
+describe("a tab among faults", { timeout: 280_000 }, () => {
+  let bare, node, browsers, us, friend, frozen, stopped, hostile, asleepSince, wake, cutOff;
+
+  const visit = async (browser, room) => {
+    const page = await openPage(await browser.newContext());
+    await page.addInitScript(watch);
+    await page.goto(node.url);
+    await page.waitForFunction(() => window.neuromesh !== undefined);
+    page.id = await page.evaluate(async (room) => {
+      window.mesh = await window.neuromesh.join();
+      window.room = window.mesh.room(room);
+      await window.room.ready;
+      return window.mesh.id;
+    }, room);
+    await page.evaluate(ours);
+    await page.evaluate(streams);
+    await page.evaluate(
+      ([echo, deaf]) => {
+        window.serveEcho(echo);
+        window.unread = [];
+        window.mesh.handle(deaf, (stream) => window.unread.push(stream));
+      },
+      [ECHO, DEAF],
+    );
+    return page;
+  };
+  const direct = (page, other) =>
+    page.evaluate(async (id) => (await window.mesh.peers()).some((peer) => peer.id === id && peer.connected && peer.path === "direct"), other.id);
+  const meet = (page, other) =>
+    until(async () => (await direct(page, other)) && (await direct(other, page)), "a direct connection", 60_000);
+  const echoes = async (from, to, size = 100_000) =>
+    assert.ok(await from.evaluate(([peer, protocol, size]) => window.echo(peer, protocol, size), [to.id, ECHO, size]), "an echo");
+  /** As many peer connections as there are neighbours: one here. */
+  const settled = (page, count) => until(async () => (await page.evaluate(() => window.openConnections())) === count, `${count} peer connections`);
+  const relay = () => node.address(true);
+  /** A hostile peer of its own, by its name in the page. */
+  const villain = async (name) => {
+    const id = await hostile.evaluate(
+      async ([name, relay]) => {
+        window[name] = await window.villain(relay);
+        return window[name].id;
+      },
+      [name, relay()],
+    );
+    await until(() => hostile.evaluate((name) => window[name].reachable(), name), "a slot at the relay");
+    return id;
+  };
+
+  before(async () => {
+    bare = await barePage("js-libp2p");
+    node = await TestNode.create({ models: [], web: bare.folder });
+    browsers = await Promise.all([launch(PRECISE), launch(PRECISE), launch(PRECISE)]);
+    us = await visit(browsers[0], "awake");
+    [friend, frozen] = [await visit(browsers[1], "awake"), await visit(browsers[1], "asleep")];
+    await friend.evaluate(async () => window.mesh.room("asleep").ready);
+    stopped = await visit(browsers[2], "asleep");
+    hostile = await openPage(await browsers[1].newContext(), new URL("js-libp2p/", node.url).href);
+    await hostile.waitForFunction(() => window.villain !== undefined);
+    await Promise.all([meet(us, friend), meet(friend, frozen), meet(friend, stopped), meet(frozen, stopped)]);
+    await settled(us, 1);
+  });
+
+  after(async () => {
+    await wake?.();
+    await Promise.all((browsers ?? []).map((browser) => browser.close()));
+    await TestNode.removeAll();
+    await bare?.remove();
+  });
+
+  test("two tabs fall asleep: frozen by the system, and stopped with its whole machine", async () => {
+    await echoes(friend, frozen);
+    await echoes(friend, stopped);
+    await frozen.evaluate(() => {
+      window.turns = [];
+      setInterval(() => window.turns.push(performance.now()), 500);
+    });
+    const thaw = await freeze(frozen);
+    const resume = await suspend(browsers[2]);
+    wake = async () => {
+      wake = undefined;
+      resume();
+      await thaw();
+    };
+    asleepSince = Date.now();
+    // Who writes to one that takes nothing is held back, and then told.
+    cutOff = friend.evaluate(
+      async ([peer, protocol]) => {
+        const stream = await window.mesh.open(peer, protocol).catch((error) => error.name);
+        if (typeof stream === "string") return [stream, 0];
+        const piece = new Uint8Array(64 << 10);
+        for (let taken = 0; ; taken += piece.length) {
+          const failure = await stream.write(piece).then(() => undefined, ({ name }) => name);
+          if (failure !== undefined) return [failure, taken];
+        }
+      },
+      [stopped.id, DEAF],
+    );
+  });
+
+  test("garbage where descriptions and candidates should be is refused at once, and leaves nothing", async () => {
+    await villain("garbage");
+    const ended = await hostile.evaluate(async (target) => {
+      const noise = [
+        (stream) => stream.send(new Uint8Array(20).fill(255)),
+        (stream) => stream.send(Uint8Array.of(0xff, 0xff, 0xff, 0x7f)),
+        (stream) => stream.signal("offer", "this is no description"),
+        (stream) => stream.signal("offer", ""),
+        (stream) => stream.signal("offer", `v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n${"a=x:y\r\n".repeat(8000)}m=application 9 UDP`),
+        (stream) => stream.signal("answer", "unasked"),
+        (stream) => Array.from({ length: 70 }, () => stream.signal("candidate", '{"candidate":"x"}')),
+        (stream) => stream.close(),
+      ];
+      const ended = [];
+      for (const make of noise) {
+        const stream = await window.garbage.open(target);
+        make(stream);
+        ended.push(await stream.ended);
+      }
+      return ended;
+    }, us.id);
+    assert.equal(ended.length, 8);
+    await settled(us, 1);
+    await echoes(us, friend);
+  });
+
+  test("a flood of signalling streams costs what two cost", async () => {
+    await villain("flood");
+    const made = await us.evaluate(() => window.madeConnections());
+    const survivors = await hostile.evaluate(async (target) => {
+      const open = await Promise.all(Array.from({ length: 200 }, () => window.flood.open(target).catch(() => undefined)));
+      window.flooding = open.filter((stream) => stream !== undefined);
+      const over = new Set();
+      window.flooding.forEach((stream) => stream.ended.then(() => over.add(stream)));
+      const left = () => window.flooding.length - over.size;
+      // Those that were admitted wait for an offer; all others have ended.
+      while (left() > 2) await new Promise((resolve) => setTimeout(resolve, 20));
+      return left();
+    }, us.id);
+    assert.ok(survivors <= 2, `${survivors} streams`);
+    assert.ok((await us.evaluate(() => window.madeConnections())) - made <= 12, "no more than a peer may begin in a minute");
+    assert.ok((await us.evaluate(() => window.openConnections())) <= 3);
+    await echoes(us, friend);
+  });
+
+  test("who never answers, answers nonsense or leaves in the middle is given up, with a name", async () => {
+    const names = ["mute", "liar", "chatterbox"];
+    for (const name of names) await villain(name);
+    await villain("leaver");
+    const dial = (id) =>
+      us.evaluate((address) => window.mesh.dial(address).then(() => "connected", ({ name, message }) => `${name}: ${message}`), `${relay()}/p2p-circuit/webrtc/p2p/${id}`);
+    const ids = await hostile.evaluate((names) => {
+      window.mute.answer(() => undefined);
+      window.liar.answer((stream) => stream.signal("answer", "no description"));
+      window.chatterbox.answer((stream) => Array.from({ length: 100 }, () => stream.signal("candidate", '{"candidate":"x","sdpMid":"0"}')));
+      return names.map((name) => window[name].id);
+    }, names);
+    // It describes itself, and is gone before the channel `init` opens.
+    const left = hostile.evaluate(async (target) => {
+      const stream = await window.leaver.open(target);
+      const peer = new RTCPeerConnection();
+      peer.createDataChannel("init");
+      const offer = await peer.createOffer();
+      await peer.setLocalDescription(offer);
+      stream.signal("offer", offer.sdp);
+      for await (const [kind, text] of stream.signals()) {
+        if (kind !== "answer") continue;
+        await peer.setRemoteDescription({ type: "answer", sdp: text });
+        break;
+      }
+      peer.close();
+      return stream.ended;
+    }, us.id);
+    const flooded = hostile.evaluate(() => Promise.all(window.flooding.map(({ ended }) => ended)).then((all) => all.length));
+    const failures = await Promise.all(ids.map(dial));
+    for (const failure of failures) assert.match(failure, /^NetworkError: /);
+    assert.match(failures[0], /within 20 s/);
+    assert.match(failures[1], /refused/);
+    assert.match(failures[2], /candidates/);
+    await left;
+    assert.ok((await flooded) > 100);
+    // What was dialled is tried again; not when nobody is there.
+    await hostile.evaluate((names) => Promise.all(names.map((name) => window[name].stop())), names);
+    await settled(us, 1);
+    await echoes(us, friend);
+  });
+
+  test("candidates that lead nowhere do not hinder those that do", async () => {
+    await villain("guest");
+    const heard = await hostile.evaluate(
+      async ([target, protocol]) => {
+        const nonsense = ["", "null", "[]", "no JSON", '{"candidate":"x"}', '{"candidate":"candidate:1 1 udp 1 256.0.0.1 9 typ host","sdpMid":"7"}'];
+        window.guest.link = await window.guest.connect(target, (stream) => nonsense.forEach((text) => stream.signal("candidate", text)));
+        return window.rawEcho(window.guest.link, protocol, "behind it is the browser's own WebRTC");
+      },
+      [us.id, ECHO],
+    );
+    assert.ok(heard);
+  });
+
+  test("10,000 data channels, and what nobody should send on them", async () => {
+    const before = await us.evaluate(() => window.memoryNow());
+    const opened = await hostile.evaluate(async () => {
+      const { link } = window.guest;
+      let opened = 0;
+      // As many at once as the browser makes; closed, their numbers are free again. A browser may hold them back for a while.
+      for (let round = 0; opened < 10_000; round += 1) {
+        if (round > 400 || link.connectionState !== "connected") return [opened, link.connectionState];
+        const labels = round % 2 === 0 ? "" : "init";
+        const channels = (await Promise.all(Array.from({ length: 300 }, () => window.openChannel(link, labels)))).filter(Boolean);
+        opened += channels.length;
+        await Promise.all(
+          channels.map((channel) => new Promise((resolve) => {
+            channel.onclose = resolve;
+            if (channel.readyState === "closed") resolve();
+            else channel.close();
+          })),
+        );
+      }
+      return [opened, link.connectionState];
+    });
+    assert.ok(opened[0] >= 10_000, String(opened));
+    const ends = await hostile.evaluate(async () => {
+      const { link } = window.guest;
+      const send = async (...messages) => {
+        const channel = await window.openChannel(link);
+        const closed = new Promise((resolve) => {
+          channel.onclose = resolve;
+        });
+        messages.forEach((message) => channel.send(message));
+        return closed.then(() => "closed");
+      };
+      const long = window.frame(new Uint8Array(20_000));
+      return Promise.all([
+        send(long),
+        send(new Uint8Array(200_000)),
+        send(new Uint8Array(12).fill(255)),
+        send(Uint8Array.of(3, 0x12, 9, 1)),
+        send("4294967295", "1000000000", "some words"),
+        send(window.frame(new Uint8Array(16_000)), window.frame(new Uint8Array(16_000))),
+      ]);
+    });
+    assert.deepEqual(ends, Array(6).fill("closed"));
+    await echoes(us, friend, 5 * MIB);
+    await echoes(friend, us, 5 * MIB);
+    const grown = (await us.evaluate(() => window.memoryNow())).wasm - before.wasm;
+    assert.ok(grown < 64 * MIB, `${grown} bytes`);
+    await hostile.evaluate(() => window.guest.link.close());
+    await settled(us, 1);
+  });
+
+  test("what nobody reads is bounded, and its sender is told", async () => {
+    const before = await us.evaluate(() => window.memoryNow());
+    const sent = await friend.evaluate(
+      async ([peer, protocol]) => {
+        const piece = new Uint8Array(256 << 10);
+        const pour = async () => {
+          const stream = await window.mesh.open(peer, protocol);
+          for (let taken = 0; taken < 40 << 20; taken += piece.length) {
+            const failure = await stream.write(piece).then(() => undefined, ({ name }) => name);
+            if (failure !== undefined) return [failure, taken];
+          }
+          return ["taken", 40 << 20];
+        };
+        return Promise.all(Array.from({ length: 12 }, pour));
+      },
+      [us.id, DEAF],
+    );
+    for (const [end, taken] of sent) {
+      assert.equal(end, "NetworkError");
+      assert.ok(taken < 20 * MIB, `${taken} bytes of one stream`);
+    }
+    const failures = await us.evaluate(() => Promise.all(window.unread.splice(0).map((stream) => stream.read().then(() => "read", ({ name }) => name))));
+    assert.ok(failures.includes("NetworkError"), String(failures));
+    const grown = (await us.evaluate(() => window.memoryNow())).wasm - before.wasm;
+    assert.ok(grown < 256 * MIB, `${grown} bytes`);
+    await echoes(us, friend);
+  });
+
+  test("the node refuses the same", async () => {
+    const survivors = await hostile.evaluate(
+      async (target) => {
+        window.again = await window.villain(target.relay);
+        const open = await Promise.all(Array.from({ length: 200 }, () => window.again.open(target.id).catch(() => undefined)));
+        const kept = open.filter((stream) => stream !== undefined);
+        kept.forEach((stream, index) => stream.signal(index % 2 === 0 ? "offer" : "answer", "no description"));
+        return Promise.all(kept.map(({ ended }) => ended)).then((all) => all.length);
+      },
+      { relay: relay(), id: node.ready.peerId },
+    );
+    assert.ok(survivors > 0);
+    assert.ok(await node.healthy());
+    await echoes(us, friend);
+  });
+
+  test("who slept for a minute is connected again, directly", async () => {
+    const [failure, taken] = await cutOff;
+    assert.equal(failure, "NetworkError");
+    assert.ok(taken < 16 * MIB, `${taken} bytes were taken for a peer that takes none`);
+    await until(() => Date.now() - asleepSince >= ASLEEP_MS, "a minute", ASLEEP_MS);
+    await wake();
+    await until(() => frozen.evaluate(() => window.turns.some((at, turn, all) => at - all[turn - 1] > 30_000)), "it was frozen indeed");
+    for (const page of [frozen, stopped]) {
+      await meet(friend, page);
+      await echoes(friend, page);
+      await echoes(page, friend);
+    }
+    await meet(frozen, stopped);
+    await echoes(frozen, stopped);
+  });
+
+  test("the network goes away and comes back", { skip: !ownNetwork() && "only in a network of the tests' own" }, async () => {
+    const pending = us.evaluate(
+      async ([peer, protocol]) => {
+        const stream = await window.mesh.open(peer, protocol);
+        await stream.write(new Uint8Array(10));
+        for (let got = 0; got < 10; ) got += (await stream.read()).length;
+        window.waiting = true;
+        return stream.read().then(() => "read", ({ name }) => name);
+      },
+      [friend.id, ECHO],
+    );
+    await us.waitForFunction(() => window.waiting);
+    cable(false);
+    try {
+      assert.equal(await pending, "NetworkError");
+      await until(async () => !(await direct(us, friend)), "no direct connection");
+    } finally {
+      cable(true);
+    }
+    await meet(us, friend);
+    await echoes(us, friend);
+    await echoes(friend, us);
+  });
+
+  test("a tab that leaves the network and returns is connected again", async () => {
+    await us.evaluate(() => window.mesh.setOnline(false));
+    await until(async () => !(await direct(friend, us)), "it left");
+    await settled(us, 0);
+    await us.evaluate(() => window.mesh.setOnline(true));
+    await meet(us, friend);
+    await echoes(us, friend);
+  });
+
+  test("no page complained", () => {
+    for (const page of [us, friend, frozen, stopped]) {
+      // The network was taken away on purpose.
+      assert.deepEqual(page.complaints.filter((text) => !/WebSocket|ERR_|Failed to load resource/.test(text)), []);
+    }
+  });
+});
