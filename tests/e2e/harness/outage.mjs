@@ -1,15 +1,48 @@
 // What happens to a machine: a tab is frozen, its process stopped, the network is gone.
 import { execFileSync } from "node:child_process";
+import { until } from "./browser.mjs";
 
-/** What the system does to a tab in the background, until the returned function is called. */
-export async function freeze(page) {
-  const client = await page.context().newCDPSession(page);
-  await client.send("Page.enable");
-  await client.send("Page.setWebLifecycleState", { state: "frozen" });
-  return async () => {
-    await client.send("Page.setWebLifecycleState", { state: "active" });
-    await client.detach();
-  };
+/** A tab that the system may freeze; those of Playwright's own count as visible and focused, whatever is done to them. */
+export class BackgroundTab {
+  #send;
+
+  static async open(browser, url) {
+    const tab = new BackgroundTab();
+    const client = await browser.newBrowserCDPSession();
+    const { targetId } = await client.send("Target.createTarget", { url });
+    const { sessionId } = await client.send("Target.attachToTarget", { targetId, flatten: false });
+    const waiting = new Map();
+    client.on("Target.receivedMessageFromTarget", ({ message }) => {
+      const { id, result, error } = JSON.parse(message);
+      waiting.get(id)?.(error === undefined ? result : Promise.reject(new Error(error.message)));
+      waiting.delete(id);
+    });
+    tab.#send = (method, params = {}) =>
+      new Promise((resolve, reject) => {
+        const id = (tab.sent = (tab.sent ?? 0) + 1);
+        waiting.set(id, resolve);
+        client.send("Target.sendMessageToTarget", { sessionId, message: JSON.stringify({ id, method, params }) }).catch(reject);
+      });
+    return tab;
+  }
+
+  /** Calls `body` in the page, with an argument and a result that are JSON. */
+  async evaluate(body, argument) {
+    const expression = `(${body})(${JSON.stringify(argument ?? null)})`;
+    const { result, exceptionDetails } = await this.#send("Runtime.evaluate", { expression, awaitPromise: true, returnByValue: true });
+    if (exceptionDetails !== undefined) throw new Error(`in a background tab: ${exceptionDetails.exception?.description ?? exceptionDetails.text}`);
+    return result.value;
+  }
+
+  async waitForFunction(body, argument) {
+    // Until the page is there, so is another one.
+    await until(() => this.evaluate(body, argument).catch(() => false), `in a background tab: ${body}`);
+  }
+
+  /** As the system does to what is long out of sight, or back. */
+  async freeze(frozen) {
+    await this.#send("Page.setWebLifecycleState", { state: frozen ? "frozen" : "active" });
+  }
 }
 
 /** Stops everything that runs pages in this browser, as a suspended machine does, until the returned function is called. */

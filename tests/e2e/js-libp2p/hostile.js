@@ -61,6 +61,8 @@ const wrap = (stream) => ({
   close: () => stream.close(),
   ended: new Promise((resolve) => {
     stream.addEventListener("close", ({ error }) => resolve(error?.name ?? "closed"));
+    // It may have been reset while it was still being opened.
+    if (["closed", "aborted", "reset"].includes(stream.status)) resolve(stream.status);
   }),
   /** What the other side signals. */
   async *signals() {
@@ -81,6 +83,8 @@ window.villain = async (relay) => {
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     connectionGater: { denyDialMultiaddr: () => false },
+    // It would hang up on a circuit that it cannot ping.
+    connectionMonitor: { enabled: false },
     services: { identify: identify() },
   });
   const connection = await node.dial(multiaddr(relay));

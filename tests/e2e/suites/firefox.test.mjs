@@ -4,12 +4,13 @@ import { after, before, describe, test } from "node:test";
 import { barePage } from "../harness/bare-page.mjs";
 import { launch, openPage, until } from "../harness/browser.mjs";
 import { launchFirefox } from "../harness/firefox.mjs";
+import { referenceCase, referenceModel } from "../harness/fixtures.mjs";
 import { TestNode } from "../harness/node.mjs";
-import { PYTHON } from "../harness/samples.mjs";
 import { ours, streams } from "../harness/streams.mjs";
 
 const ECHO = "/echo/1";
 const SIZES = [1, 64 << 10, 8 << 20];
+const MODEL = "magika-graph";
 
 describe("Chromium and Firefox", { timeout: 200_000 }, () => {
   let bare, node, browsers, chromium, firefox;
@@ -34,7 +35,7 @@ describe("Chromium and Firefox", { timeout: 200_000 }, () => {
 
   before(async () => {
     bare = await barePage();
-    node = await TestNode.create({ models: ["magika"], web: bare.folder });
+    node = await TestNode.create({ models: [], graphs: { [MODEL]: referenceModel("magika") }, web: bare.folder });
     browsers = [await launch(), await launchFirefox()];
     chromium = await openPage(await browsers[0].newContext(), node.url);
     firefox = browsers[1].page;
@@ -109,29 +110,31 @@ describe("Chromium and Firefox", { timeout: 200_000 }, () => {
   });
 
   test("with the node gone, each is answered by the other", async () => {
+    const { inputs } = await referenceCase("magika");
     const run = (page, options) =>
       page.evaluate(
-        async ([bytes, options]) => {
-          const { json, route, receipt } = await window.mesh.run("magika", new Uint8Array(bytes), { deadline: 60_000, ...options });
-          return { label: json.label, tier: route.tier, peer: route.peer, output: receipt.output };
+        async ([model, { name, shape, data }, options]) => {
+          const tensors = [{ name, dtype: "i32", shape, data: Int32Array.from(data) }];
+          const { route, receipt } = await window.mesh.run(model, { tensors }, { deadline: 60_000, ...options });
+          return { tier: route.tier, peer: route.peer, output: receipt.output };
         },
-        [[...PYTHON], options],
+        [MODEL, inputs[0], options],
       );
     const knows = (page, other) =>
       until(
-        () => page.evaluate(async (id) => (await window.mesh.models()).some(({ name, holders }) => name === "magika" && holders.includes(id)), other.id),
+        () => page.evaluate(async ([model, id]) => (await window.mesh.models()).some(({ name, holders }) => name === model && holders.includes(id)), [MODEL, other.id]),
         "the neighbour's model is known",
       );
     const own = await run(chromium, { tier: "device" });
-    assert.deepEqual([own.label, own.tier], ["python", "device"]);
+    assert.equal(own.tier, "device");
     await knows(firefox, chromium);
     await node.kill();
-    assert.deepEqual(await run(firefox), { label: "python", tier: "peer", peer: chromium.id, output: own.output });
+    assert.deepEqual(await run(firefox), { tier: "peer", peer: chromium.id, output: own.output });
     // Firefox takes the model from its neighbour, whom it answers then.
     const fetched = await run(firefox, { tier: "device" });
     assert.deepEqual([fetched.tier, fetched.output], ["device", own.output], "the same bits in both");
     await knows(chromium, firefox);
-    assert.deepEqual(await run(chromium, { tier: "peer" }), { label: "python", tier: "peer", peer: firefox.id, output: own.output });
+    assert.deepEqual(await run(chromium, { tier: "peer" }), { tier: "peer", peer: firefox.id, output: own.output });
   });
 
   test("a tab that closes is missed by the other", async () => {
