@@ -3,13 +3,19 @@
 /** To be run before anything else of the page. */
 export const watch = () => {
   const connections = [];
+  let interruptions = 0;
   window.RTCPeerConnection = class extends RTCPeerConnection {
     constructor(...configuration) {
       super(...configuration);
       connections.push(this);
+      this.addEventListener("connectionstatechange", () => {
+        if (this.connectionState === "disconnected") interruptions += 1;
+      });
     }
   };
   window.openConnections = () => connections.filter((peer) => peer.connectionState !== "closed").length;
+  /** How often nothing was heard from the other side, who had not said that it leaves. */
+  window.interruptions = () => interruptions;
   window.madeConnections = () => connections.length;
   const memories = new Set();
   const { instantiate } = WebAssembly;

@@ -58,19 +58,20 @@ export async function suspend(browser) {
 
 const DEVICE = "v0";
 const ADDRESS = "10.99.0.1/24";
+const ip = (...args) => execFileSync("ip", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
 
 /** Whether the network is one of the tests' own (`.ci/isolated`), which alone may be taken away. */
 export function ownNetwork() {
   try {
-    return execFileSync("ip", ["-4", "-o", "addr", "show", "dev", DEVICE], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).includes(ADDRESS);
+    return ip("-4", "-o", "addr", "show", "dev", DEVICE).includes(ADDRESS);
   } catch {
     return false;
   }
 }
 
-/** Pulls the cable, or plugs it in again. */
-export function cable(plugged) {
-  const ip = (...args) => execFileSync("ip", args);
-  ip("link", "set", DEVICE, plugged ? "up" : "down");
-  if (plugged) ip("route", "replace", "default", "dev", DEVICE);
+/** Takes the machine's address on its network away, as a lost Wi-Fi does, or gives it back. Loopback stays. */
+export function network(there) {
+  ip("addr", there ? "add" : "del", ADDRESS, "dev", DEVICE);
+  ip("link", "set", DEVICE, there ? "up" : "down");
+  if (there) ip("route", "replace", "default", "dev", DEVICE);
 }

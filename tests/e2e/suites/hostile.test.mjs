@@ -6,7 +6,7 @@ import { barePage } from "../harness/bare-page.mjs";
 import { PRECISE, watch } from "../harness/bounds.mjs";
 import { launch, openPage, until } from "../harness/browser.mjs";
 import { TestNode } from "../harness/node.mjs";
-import { BackgroundTab, cable, ownNetwork, suspend } from "../harness/outage.mjs";
+import { BackgroundTab, network, ownNetwork, suspend } from "../harness/outage.mjs";
 import { ours, streams } from "../harness/streams.mjs";
 
 const ECHO = "/echo/1";
@@ -166,7 +166,9 @@ describe("a tab among faults", { timeout: 280_000 }, () => {
     for (const name of [...names, "leaver"]) await villain(name);
     await hostile.evaluate(() => {
       window.mute.answer(() => undefined);
-      window.liar.answer((stream) => stream.signal("answer", "no description"));
+      window.liar.answer(async (stream) => {
+        for await (const [kind] of stream.signals()) if (kind === "offer") stream.signal("answer", "no description");
+      });
       window.chatterbox.answer((stream) => Array.from({ length: 100 }, () => stream.signal("candidate", '{"candidate":"x","sdpMid":"0"}')));
     });
     const dial = async (name) => {
@@ -347,21 +349,23 @@ describe("a tab among faults", { timeout: 280_000 }, () => {
       [friend.id, ECHO],
     );
     await us.waitForFunction(() => window.waiting);
-    cable(false);
+    network(false);
     try {
       assert.equal(await pending, "NetworkError");
       await until(async () => !(await direct(us, friend)), "no direct connection");
     } finally {
-      cable(true);
+      network(true);
     }
     await meet(us, friend);
     await echoes(us, friend);
     await echoes(friend, us);
   });
 
-  test("a tab that leaves the network and returns is connected again", async () => {
+  test("a tab that leaves the network is missed at once, and connected again when it returns", async () => {
+    const interruptions = await friend.evaluate(() => window.interruptions());
     await us.evaluate(() => window.mesh.setOnline(false));
     await until(async () => !(await direct(friend, us)), "it left");
+    assert.equal(await friend.evaluate(() => window.interruptions()), interruptions, "it said so");
     await settled(us, 0);
     await us.evaluate(() => window.mesh.setOnline(true));
     await meet(us, friend);
@@ -370,8 +374,8 @@ describe("a tab among faults", { timeout: 280_000 }, () => {
 
   test("no page complained", () => {
     for (const page of [us, friend, stopped]) {
-      // The network was taken away on purpose.
-      assert.deepEqual(page.complaints.filter((text) => !/WebSocket|ERR_|Failed to load resource/.test(text)), []);
+      // The network was taken away on purpose, also from those who answer echoes.
+      assert.deepEqual(page.complaints.filter((text) => !/WebSocket|ERR_|Failed to load resource|NetworkError: the connection was lost/.test(text)), []);
     }
   });
 });
