@@ -3,7 +3,9 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { join } from "node:path";
 import { PATIENCE, until } from "./browser.mjs";
+import { cache } from "./node.mjs";
 
 const PREFERENCES = {
   // Firefox hides a machine's addresses behind names that only multicast DNS resolves, which is not everywhere.
@@ -28,9 +30,15 @@ function firefox() {
   return found;
 }
 
+/** Where set-up puts it, or from PATH. */
+function geckodriver() {
+  const own = join(cache, "tools/bin/geckodriver");
+  return existsSync(own) ? own : "geckodriver";
+}
+
 /** Its `close` ends everything that it began. */
 export async function launchFirefox() {
-  const driver = spawn("geckodriver", ["--port", "0", "--websocket-port", "0", "--binary", firefox()], { stdio: ["ignore", "pipe", "pipe"] });
+  const driver = spawn(geckodriver(), ["--port", "0", "--websocket-port", "0", "--binary", firefox()], { stdio: ["ignore", "pipe", "pipe"] });
   const exited = once(driver, "exit");
   const said = { log: "" };
   const port = await new Promise((resolve, reject) => {
