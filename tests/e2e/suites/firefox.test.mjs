@@ -11,6 +11,7 @@ import { ours, streams } from "../harness/streams.mjs";
 const ECHO = "/echo/1";
 const SIZES = [1, 64 << 10, 8 << 20];
 const MODEL = "magika-graph";
+const LISTEN = ["/ip4/127.0.0.1/tcp/0/ws", "/ip4/0.0.0.0/udp/0/webrtc-direct"];
 
 describe("Chromium and Firefox", { timeout: 200_000 }, () => {
   let bare, node, browsers, chromium, firefox;
@@ -35,7 +36,7 @@ describe("Chromium and Firefox", { timeout: 200_000 }, () => {
 
   before(async () => {
     bare = await barePage();
-    node = await TestNode.create({ models: [], graphs: { [MODEL]: referenceModel("magika") }, web: bare.folder });
+    node = await TestNode.create({ models: [], graphs: { [MODEL]: referenceModel("magika") }, web: bare.folder, listen: LISTEN });
     browsers = [await launch(), await launchFirefox()];
     chromium = await openPage(await browsers[0].newContext(), node.url);
     firefox = browsers[1].page;
@@ -56,6 +57,17 @@ describe("Chromium and Firefox", { timeout: 200_000 }, () => {
     await Promise.all((browsers ?? []).map((browser) => browser.close()));
     await TestNode.removeAll();
     await bare?.remove();
+  });
+
+  test("Firefox reaches the node by the hash of its certificate", async () => {
+    const address = node.ready.addresses.find((text) => text.includes("/webrtc-direct/certhash/") && !text.includes("/127."));
+    const seen = await firefox.evaluate(async (address) => {
+      const mesh = await window.neuromesh.join({ nodes: [address], storeName: "alone", connectTimeout: 20_000 });
+      const seen = (await mesh.peers()).filter(({ connected }) => connected).map(({ id, path }) => [id, path]);
+      await mesh.close();
+      return seen;
+    }, address);
+    assert.deepEqual(seen, [[node.ready.peerId, "direct"]]);
   });
 
   test("Firefox dials Chromium, and streams run both ways", async () => {
