@@ -331,6 +331,30 @@ describe("a tab among faults", { timeout: 280_000 }, () => {
       { relay: relay(), id: node.ready.peerId },
     );
     assert.equal(ended, 200);
+    await villain("crowd");
+    const before = node.memory();
+    const opened = await hostile.evaluate(async (target) => {
+      const link = await window.crowd.connect(target);
+      const noise = [window.frame(new Uint8Array(20_000)), new Uint8Array(100_000), new Uint8Array(12).fill(255), "1000000000"];
+      let opened = 0;
+      for (let round = 0; round < 5; round += 1) {
+        const channels = (await Promise.all(Array.from({ length: 200 }, () => window.openChannel(link)))).filter(Boolean);
+        opened += channels.length;
+        channels.forEach((channel, index) => {
+          if (channel.readyState === "open") channel.send(noise[index % noise.length]);
+        });
+        await Promise.all(channels.map((channel) => new Promise((resolve) => {
+          channel.onclose = resolve;
+          if (channel.readyState === "closed") resolve();
+          else channel.close();
+        })));
+      }
+      link.close();
+      return opened;
+    }, node.ready.peerId);
+    assert.ok(opened >= 200, `${opened} channels`);
+    const grown = node.memory() - before;
+    assert.ok(grown < 128 * MIB, `${grown} bytes`);
     assert.ok(await node.healthy());
     await echoes(us, friend);
   });
