@@ -25,7 +25,7 @@ test-gpu: ## Run ONNX's tests and every model on this machine's GPU, or on the o
 test-gpu-web: ## Build the module for a tab's GPU, and run models on the one that Chromium plays on the CPU (after make build)
 	@.ci/test gpu-web
 
-fuzz: ## Feed the engine damaged models (FUZZ_SECONDS=60 for each of the targets load, run, stream; FUZZ="run ..." for some)
+fuzz: ## Feed the engine damaged models, WebRTC hostile peers (FUZZ_SECONDS=60 for each of load, run, stream, channel, signal; FUZZ="run ..." for some)
 	@.ci/fuzz $(FUZZ)
 
 bench: ## Measure, print the figures, write target/bench/walk.json (BENCH="keys ..." for some of them)

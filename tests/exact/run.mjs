@@ -3,6 +3,7 @@
 // Prints `MODEL ENGINE HASH` lines, then `N passed, N failed`: one for each model and engine.
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -14,6 +15,7 @@ const folders = process.argv.slice(2);
 const names = folders.map((folder) => basename(folder));
 const driver = readFileSync(join(here, "engine.js"), "utf8");
 const PATIENCE_MS = 30 * 60_000;
+const STOPS = ["SIGINT", "SIGTERM"];
 
 /** Hashes by model, then by engine. */
 const found = new Map(names.map((name) => [name, new Map()]));
@@ -97,15 +99,33 @@ async function browser(name, file, args) {
     else response.writeHead(404).end();
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const child = spawn(file, [...args(profile), `http://127.0.0.1:${server.address().port}/`], { stdio: "ignore" });
+  // A group of its own, so that everything which it starts can be ended with it.
+  const child = spawn(file, [...args(profile), `http://127.0.0.1:${server.address().port}/`], { stdio: "ignore", detached: true });
+  const stop = () => {
+    killGroup(child);
+    process.exit(1);
+  };
+  for (const signal of STOPS) process.once(signal, stop);
   const timer = setTimeout(done, PATIENCE_MS);
   child.on("exit", done);
   await all;
   clearTimeout(timer);
-  child.kill("SIGKILL");
   server.close();
   server.closeAllConnections();
-  rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  // What has ended but was waited for by nobody is still of the group: a second is enough for everybody else.
+  for (const end = Date.now() + 1_000; killGroup(child) && Date.now() < end; ) await new Promise((resolve) => setTimeout(resolve, 20));
+  for (const signal of STOPS) process.off(signal, stop);
+  // `rmSync` would try to remove the folder again, but not what has come into it meanwhile.
+  await rm(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+}
+
+/** What still runs would write into a folder that is being removed. False once nothing of the group is left. */
+function killGroup(child) {
+  try {
+    return process.kill(-child.pid, "SIGKILL");
+  } catch {
+    return false;
+  }
 }
 
 const CHROMIUM = (profile) => [

@@ -9,8 +9,9 @@ use toml::{Table, Value};
 use super::{files_with, none};
 
 /// Folder, the packages of ours it may depend on, and the packages of others that it never may.
-const RULES: [(&str, &[&str], &[&str]); 11] = [
+const RULES: [(&str, &[&str], &[&str]); 12] = [
     ("sdk/neuromesh-core", &[], &[]),
+    ("sdk/neuromesh-core/fuzz", &["neuromesh-core"], &["tokio", "libp2p"]),
     ("sdk/neuromesh-infer", &[], &["libp2p", "tokio", "wasmtime"]),
     ("sdk/neuromesh-infer/fuzz", &["neuromesh-infer"], &["tokio", "libp2p"]),
     ("sdk/neuromesh", &["neuromesh-core", "neuromesh-infer"], &["wasmtime", "axum"]),

@@ -1,7 +1,7 @@
 // Real nodes: the binary `neuromesh`, each with a data folder of its own.
 import { spawn, execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -99,6 +99,11 @@ export class TestNode {
   async kill() {
     this.process.kill("SIGKILL");
     await this.exited;
+  }
+
+  /** Bytes of memory that it has now. */
+  memory() {
+    return 1024 * Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.process.pid}/status`, "utf8"))[1]);
   }
 
   async healthy() {

@@ -9,6 +9,7 @@ import { webRTC } from "@libp2p/webrtc";
 import { webSockets } from "@libp2p/websockets";
 import { multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p } from "libp2p";
+import "./hostile.js";
 
 window.start = async (relay) => {
   const node = await createLibp2p({

@@ -44,6 +44,8 @@ pub enum Input {
     Buffered(usize),
     /// It is gone.
     Closed,
+    /// Over so many bytes wait to be read on the connection, this stream's among them: it is ended, so that they get fewer.
+    Crowded(usize),
     /// The time that [`Channel::poll_timeout`] named has come.
     Timeout,
 }
@@ -160,6 +162,7 @@ impl Channel {
             Input::Buffered(bytes) => self.in_transport = bytes,
             Input::Message(bytes) => self.on_message(now, &bytes),
             Input::Closed => self.on_closed(),
+            Input::Crowded(limit) => self.fail(now, StreamError::Overflow(limit)),
             Input::Timeout if self.deadline.is_some_and(|deadline| deadline <= now) => self.close = true,
             Input::Timeout => {}
         }
@@ -252,6 +255,11 @@ impl Channel {
             self.give_up(now);
         }
         self.settle(now);
+    }
+
+    /// Bytes that wait to be read.
+    pub fn unread(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Whether [`Channel::read`] has something to say.

@@ -131,7 +131,7 @@ impl Decoder {
 fn length(bytes: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
     match varint::read(bytes) {
         Read::Number(len, prefix) => match usize::try_from(len) {
-            Ok(short) if short + prefix <= MAX_MESSAGE => Ok(Some((prefix, short))),
+            Ok(short) if short <= MAX_MESSAGE - prefix => Ok(Some((prefix, short))),
             _ => Err(FrameError::TooLong(len)),
         },
         Read::More => Ok(None),
@@ -193,6 +193,14 @@ mod tests {
         let mut decoder = Decoder::default();
         assert_eq!(all(&mut decoder, &[0x80]), Ok(vec![]));
         assert_eq!(all(&mut decoder, &[0x80, 0x01]), Err(FrameError::TooLong(16_384)));
+        // With the prefix added these would be short again, in 32 and in 64 bits.
+        for len in [u64::from(u32::MAX), u64::MAX] {
+            let mut bytes = Vec::new();
+            varint::put(&mut bytes, len);
+            assert_eq!(all(&mut Decoder::default(), &bytes), Err(FrameError::TooLong(len)));
+            let mut decoder = Decoder::default();
+            assert!(bytes.chunks(1).try_for_each(|byte| all(&mut decoder, byte).map(drop)).is_err(), "in pieces, too");
+        }
     }
 
     #[test]

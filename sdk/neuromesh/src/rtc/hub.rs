@@ -19,6 +19,8 @@ mod tests;
 
 /// The most streams of one connection, of both sides; further ones are closed at once.
 pub(crate) const MAX_STREAMS: usize = 1024;
+/// The most bytes that wait to be read on one connection; the stream that brings more is ended.
+const MAX_UNREAD: usize = 64 << 20;
 
 /// A data channel, as the platform's task names it: never used again for another one of the same connection.
 pub(crate) type ChannelId = u32;
@@ -56,6 +58,8 @@ pub(super) struct State {
     /// Streams that may have something to send.
     dirty: BTreeSet<StreamId>,
     deadlines: BTreeSet<(Timestamp, StreamId)>,
+    /// Bytes that wait to be read, of all streams.
+    unread: usize,
     /// Opened by the other side, not taken yet.
     pub(super) inbound: VecDeque<StreamId>,
     pub(super) inbound_waker: Option<Waker>,
@@ -73,6 +77,8 @@ struct Entry {
     channel: ChannelId,
     machine: Channel,
     deadline: Option<Timestamp>,
+    /// Its part of [`State::unread`].
+    unread: usize,
     reader: Option<Waker>,
     writer: Option<Waker>,
     /// The stream was dropped.
@@ -258,7 +264,10 @@ impl Shared {
         let mut state = self.lock();
         let entry = state.streams.get_mut(&id).expect("kept until the stream is dropped");
         match entry.machine.read(to) {
-            Ok(Some(count)) => Poll::Ready(Ok(count)),
+            Ok(Some(count)) => {
+                state.count(id);
+                Poll::Ready(Ok(count))
+            }
             Ok(None) => {
                 entry.reader = Some(cx.waker().clone());
                 Poll::Pending
@@ -317,7 +326,7 @@ impl State {
         let id = self.next;
         self.next += 1;
         let machine = Channel::new(self.config);
-        let entry = Entry { channel, machine, deadline: None, reader: None, writer: None, dropped: false };
+        let entry = Entry { channel, machine, deadline: None, unread: 0, reader: None, writer: None, dropped: false };
         self.streams.insert(id, entry);
         self.by_channel.insert(channel, id);
         id
@@ -333,11 +342,26 @@ impl State {
         if let Some(entry) = self.streams.get_mut(&id) {
             entry.machine.handle(platform::now(), input);
         }
+        self.count(id);
+        if self.unread > MAX_UNREAD
+            && let Some(entry) = self.streams.get_mut(&id)
+        {
+            entry.machine.handle(platform::now(), Input::Crowded(MAX_UNREAD));
+        }
         self.settle(id);
+    }
+
+    /// Keeps the sum of what waits to be read.
+    fn count(&mut self, id: StreamId) {
+        if let Some(entry) = self.streams.get_mut(&id) {
+            let now = entry.machine.unread();
+            self.unread = self.unread + now - std::mem::replace(&mut entry.unread, now);
+        }
     }
 
     /// After anything that happened to a stream: who must know of it.
     fn settle(&mut self, id: StreamId) {
+        self.count(id);
         let Some(entry) = self.streams.get_mut(&id) else { return };
         if entry.machine.is_readable() {
             wake(&mut entry.reader);
@@ -355,6 +379,7 @@ impl State {
         if entry.machine.is_closed() {
             self.by_channel.remove(&entry.channel);
             if entry.dropped {
+                self.unread -= entry.unread;
                 self.streams.remove(&id);
             }
         } else if entry.machine.has_output() {

@@ -135,6 +135,19 @@ fn a_reader_that_sleeps_costs_its_buffer_and_no_more() {
 }
 
 #[test]
+fn a_stream_is_ended_when_its_connection_is_crowded() {
+    let mut channel = open();
+    channel.handle(at(0), Input::Message(encode_data(&[1; 1000])));
+    assert_eq!(channel.unread(), 1000);
+    channel.handle(at(0), Input::Crowded(5000));
+    assert_eq!(channel.unread(), 0);
+    assert_eq!(sent(&mut channel), [flag(Flag::StopSending), flag(Flag::Reset)]);
+    assert_eq!(channel.read(&mut [0; 8]), Err(StreamError::Overflow(5000)));
+    channel.handle(at(0), Input::Message(encode_data(&[1; 1000])));
+    assert_eq!(channel.unread(), 0);
+}
+
+#[test]
 fn small_messages_cost_what_they_carry() {
     let mut channel = open();
     for _ in 0..10_000 {
@@ -282,6 +295,7 @@ fn any_input_in_any_state_stays_within_bounds() {
                 8 => drop(channel.finish(at(now))),
                 9 => drop(channel.read(&mut vec![0; rng.random_range(0..50_000)])),
                 10 if rng.random_bool(0.1) => channel.abandon(at(now)),
+                10 if rng.random_bool(0.1) => channel.handle(at(now), Input::Crowded(1)),
                 _ => closes += sent(&mut channel).iter().filter(|output| **output == Output::Close).count(),
             }
             assert!(channel.waiting.len() <= config.read_buffer, "seed {seed}");

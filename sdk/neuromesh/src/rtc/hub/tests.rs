@@ -147,6 +147,32 @@ fn streams_over_the_limit_are_refused_on_both_sides() {
 }
 
 #[test]
+fn what_nobody_reads_is_bounded_for_all_streams_together() {
+    let (mut a, mut b) = pair(channel::Config::default());
+    let message = neuromesh_core::webrtc::frame::encode_data(&[7; 16_000]);
+    let mut streams: Vec<_> = (0..8).map(|_| open(&mut a, &mut b)).collect();
+    let channels: Vec<_> = (1..=8).map(|index| 2 * index).collect();
+    // Each alone stays within its own bound.
+    for channel in &channels {
+        for _ in 0..800 {
+            b.hub.message(*channel, message.clone());
+        }
+    }
+    let waiting = |end: &End| end.hub.0.lock().unread;
+    assert_eq!(waiting(&b), 5 * 800 * 16_000, "five fit, the others were ended");
+    assert!(waiting(&b) <= MAX_UNREAD);
+    let error = streams[7].1.read(&mut [0]).now_or_never().expect("at once").expect_err("it was ended");
+    assert_eq!(error.kind(), io::ErrorKind::Other);
+    let mut buffer = vec![0; 16_000];
+    let before = waiting(&b);
+    assert_eq!(streams[0].1.read(&mut buffer).now_or_never().expect("at once").expect("the first goes on"), 16_000);
+    assert_eq!(waiting(&b), before - 16_000, "what was read makes room");
+    drop(streams);
+    exchange([&mut a, &mut b]);
+    assert_eq!((b.hub.streams(), waiting(&b)), (0, 0));
+}
+
+#[test]
 fn a_lost_connection_ends_everything_with_its_reason() {
     let (mut a, mut b) = pair(channel::Config::default());
     let (mut ours, mut theirs) = open(&mut a, &mut b);

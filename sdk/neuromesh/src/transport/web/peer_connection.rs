@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use js_sys::{Array, JSON, Reflect, Uint8Array};
+use js_sys::{Array, ArrayBuffer, JSON, Reflect, Uint8Array};
 use neuromesh_core::webrtc::{
     channel,
     signal::{Candidate, ConnectionState, Input, MAX_CANDIDATES},
@@ -129,6 +129,10 @@ struct Table {
     /// Channels that ended; a listener must not free itself.
     ended: RefCell<Vec<ChannelId>>,
     changed: Notify,
+    /// The other side's channel `init`.
+    init_came: Cell<bool>,
+    /// The other side closed the connection. ICE would wait for seconds whether it comes back.
+    hung_up: Cell<bool>,
 }
 
 impl Table {
@@ -139,8 +143,9 @@ impl Table {
         channel.set_buffered_amount_low_threshold(LOW);
         let hub = self.hub.clone();
         let message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            // A text message is not of the protocol: it becomes an empty array, which its reader passes over.
-            hub.message(id, Uint8Array::new(&event.data()).to_vec());
+            // Text is not of the protocol; an array would take it for its length. Its reader passes over nothing.
+            let bytes = event.data().dyn_into::<ArrayBuffer>().map(|data| Uint8Array::new(&data).to_vec());
+            hub.message(id, bytes.unwrap_or_default());
         });
         let table = Rc::downgrade(self);
         let source = channel.clone();
@@ -166,8 +171,8 @@ impl Table {
     }
 
     fn incoming(self: &Rc<Self>, channel: RtcDataChannel) {
-        // Who made `init` closes it; closed from here, other implementations wait for it to open.
-        if channel.label() == INIT {
+        // Who made `init` closes it; closed from here, other implementations wait for it to open. It is one: more are streams.
+        if channel.label() == INIT && !self.init_came.replace(true) {
             return;
         }
         let id = self.track(channel.clone());
@@ -188,6 +193,8 @@ struct Connection {
     _candidate: Closure<dyn FnMut(RtcPeerConnectionIceEvent)>,
     _channel: Closure<dyn FnMut(RtcDataChannelEvent)>,
     _state: Closure<dyn FnMut(Event)>,
+    /// Of the transport that all data channels share.
+    transport: Closure<dyn FnMut(Event)>,
 }
 
 impl Connection {
@@ -198,6 +205,8 @@ impl Connection {
             channels: RefCell::default(),
             ended: RefCell::default(),
             changed: Notify::new(),
+            init_came: Cell::default(),
+            hung_up: Cell::default(),
         });
         let found = events.clone();
         let candidate =
@@ -223,7 +232,22 @@ impl Connection {
             }
         });
         peer.set_onconnectionstatechange(Some(state.as_ref().unchecked_ref()));
-        Self { peer, table, events, _candidate: candidate, _channel: channel, _state: state }
+        let weak = Rc::downgrade(&table);
+        let transport = Closure::<dyn FnMut(Event)>::new(move |event: Event| {
+            let state = event.target().and_then(|transport| Reflect::get(&transport, &"state".into()).ok());
+            if let Some(table) = weak.upgrade().filter(|_| state.is_some_and(|state| state == "closed")) {
+                table.hung_up.set(true);
+                table.changed.notify_one();
+            }
+        });
+        Self { peer, table, events, _candidate: candidate, _channel: channel, _state: state, transport }
+    }
+
+    /// Listens to the transport of the data channels (`RTCSctpTransport`), or does so no more; it is there once there is a connection.
+    fn hear_transport(&self, listener: &JsValue) {
+        if let Some(transport) = Reflect::get(&self.peer, &"sctp".into()).ok().filter(JsValue::is_object) {
+            let _ = Reflect::set(&transport, &"onstatechange".into(), listener);
+        }
     }
 
     async fn offer(&self) -> Result<String, JsValue> {
@@ -294,6 +318,7 @@ impl Drop for Connection {
         self.peer.set_onicecandidate(None);
         self.peer.set_ondatachannel(None);
         self.peer.set_onconnectionstatechange(None);
+        self.hear_transport(&JsValue::NULL);
         self.table.channels.borrow_mut().clear();
         self.peer.close();
     }
@@ -331,11 +356,17 @@ impl Task {
             let state = self.connection.peer.connection_state();
             if state != reported {
                 reported = state;
+                if state == RtcPeerConnectionState::Connected {
+                    self.connection.hear_transport(self.connection.transport.as_ref());
+                }
                 self.connection.tell(Input::State(plain(state))).await;
                 interrupted = (state == RtcPeerConnectionState::Disconnected).then(|| platform::now() + INTERRUPTION);
             }
             if matches!(state, RtcPeerConnectionState::Failed | RtcPeerConnectionState::Closed) {
                 return "the direct path broke";
+            }
+            if table.hung_up.get() {
+                return "the other side closed the connection";
             }
             let now = platform::now();
             if interrupted.is_some_and(|until| until <= now) {
