@@ -53,6 +53,12 @@ impl RoomId {
         Self(digest[..16].try_into().expect("half of a digest"))
     }
 
+    /// Reads what is printed: 32 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut id = [0; 16];
+        hex::decode_to_slice(text, &mut id).ok().map(|()| Self(id))
+    }
+
     /// Where a peer stands on the ring.
     fn place(&self, peer: &PeerId) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key("neuromesh ring 1");
@@ -242,10 +248,20 @@ impl Rooms {
         self.joined.iter().filter(is_in).map(|(room, _)| *room)
     }
 
-    /// Whether a message of a room may be taken from a peer: from anybody where it takes no grant to be in.
-    pub fn hears(&self, room: &RoomId, peer: &PeerId, now: Timestamp) -> bool {
-        let open = self.joined.get(room).is_some_and(|gate| !gate.is_closed());
-        open || *peer == self.me || self.shared(peer, now).any(|shared| shared == *room)
+    /// Whether a message of a room may be taken from a peer: from anybody where this peer needs no grant to be in.
+    pub fn hears(&self, room: &RoomId, peer: Option<&PeerId>, now: Timestamp) -> bool {
+        let open = self.joined.get(room).is_none_or(|gate| !gate.is_closed());
+        open || peer.is_some_and(|peer| self.shared(peer, now).any(|shared| shared == *room))
+    }
+
+    /// Whether it takes a grant to be in one of the rooms joined.
+    pub fn is_gated(&self) -> bool {
+        self.joined.values().any(Gate::is_closed)
+    }
+
+    /// Who is a member of one of the rooms joined.
+    pub fn fellows(&self, now: Timestamp) -> impl Iterator<Item = PeerId> {
+        self.members.keys().filter(move |peer| self.shared(peer, now).next().is_some()).copied()
     }
 
     /// The next thing to do; a connection over which something is under way (`busy`) is not closed yet.

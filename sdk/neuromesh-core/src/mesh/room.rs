@@ -58,9 +58,16 @@ impl Mesh {
         self.on_time(now);
     }
 
-    /// Whether a message of a room is to be heard: from anybody while nobody asks for grants, else from members alone.
-    pub fn hears(&self, now: Timestamp, room: &RoomId, from: &PeerId) -> bool {
+    /// Whether a message of a room is to be heard: from anybody while it takes no grant to be in, else from members
+    /// alone.
+    pub fn hears(&self, now: Timestamp, room: &RoomId, from: Option<&PeerId>) -> bool {
         self.rooms.hears(room, from, now)
+    }
+
+    /// With whom alone to exchange messages of rooms while it takes a grant to be in one: members, and the nodes that this peer chose.
+    /// With everybody, where it is none.
+    pub fn gossips_with(&self, now: Timestamp) -> Option<BTreeSet<PeerId>> {
+        self.rooms.is_gated().then(|| self.rooms.fellows(now).chain(self.chosen.iter().copied()).collect())
     }
 
     pub(super) fn on_chosen(&mut self, peer: PeerId) {

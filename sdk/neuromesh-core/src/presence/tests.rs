@@ -30,7 +30,7 @@ fn record(number: u16, version: (u64, u64), profile: &Profile) -> Record {
 }
 
 fn granted(issuer: u16, holder: u16, room: RoomId, seconds: u64) -> Grant {
-    Grant::sign(&SigningKey::from_bytes(&key(issuer)), room, node(holder, 1).id(), seconds)
+    Grant::sign(&key(issuer), room, node(holder, 1).id(), seconds)
 }
 
 fn delta(records: Vec<Record>) -> Vec<u8> {

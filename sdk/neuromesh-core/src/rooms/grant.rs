@@ -92,8 +92,9 @@ pub struct Granted {
 }
 
 impl Grant {
-    /// Signs a grant as the key's own peer.
-    pub fn sign(key: &SigningKey, room: RoomId, holder: PeerId, not_after: u64) -> Self {
+    /// Signs a grant with the secret half of an issuer's key.
+    pub fn sign(key: &[u8; 32], room: RoomId, holder: PeerId, not_after: u64) -> Self {
+        let key = SigningKey::from_bytes(key);
         let issuer = PeerId::from_public_key(key.verifying_key().to_bytes());
         let mut grant = Self { room, holder, not_after, issuer, signature: [0; 64] };
         grant.signature = key.sign(&grant.message()).to_bytes();

@@ -151,7 +151,8 @@ fn a_relay_at_hand_is_preferred_and_webrtc_to_anything_else() {
 fn rooms_are_apart_and_bounded() {
     let (a, b) = (RoomId::of("a"), RoomId::of("b"));
     assert_ne!(a, b);
-    assert_eq!(a.to_string().len(), 32);
+    assert_eq!((a.to_string().len(), RoomId::from_hex(&a.to_string())), (32, Some(a)));
+    assert!(["", "ab", &"g".repeat(32), &"0".repeat(34)].iter().all(|text| RoomId::from_hex(text).is_none()));
     let shares = |rooms: &Rooms| rooms.shared(&peer(2), at(0)).next().is_some();
     let mut rooms = Rooms::new(peer(1));
     join(&mut rooms, a);

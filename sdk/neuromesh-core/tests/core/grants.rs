@@ -12,12 +12,12 @@ use crate::world::{World, config, lossy, model, ms, secs, seeds, text};
 
 const ROOM: &str = "studio";
 
-fn key(number: u16) -> SigningKey {
-    SigningKey::from_bytes(&config(number, Tier::Edge, 0).key)
+fn key(number: u16) -> [u8; 32] {
+    config(number, Tier::Edge, 0).key
 }
 
 fn id(number: u16) -> PeerId {
-    PeerId::from_public_key(key(number).verifying_key().to_bytes())
+    PeerId::from_public_key(SigningKey::from_bytes(&key(number)).verifying_key().to_bytes())
 }
 
 fn grant(issuer: u16, holder: u16, until: u64) -> Grant {
