@@ -49,7 +49,9 @@ export class Room {
     });
     this.ready = parts.joined.then(async (room) => {
       this.#topic = room.topic;
-      for (const peer of await room.members()) this.#members.set(peer.id, peer);
+      const members = await room.members();
+      if (this.#denied !== undefined) throw new NeuromeshError("RoomDenied", this.#denied);
+      for (const peer of members) this.#members.set(peer.id, peer);
       this.#events.emit("members", this.members());
     });
     this.ready.catch(() => {
