@@ -24,8 +24,10 @@ const RULES: [(&str, &[&str], &[&str]); 11] = [
 ];
 
 /// All that the core may be built from.
-const CORE: [&str; 17] = [
+const CORE: [&str; 18] = [
     "automerge",
+    // The text of tokens for rooms.
+    "base64",
     "blake3",
     "bs58",
     "ed25519-dalek",

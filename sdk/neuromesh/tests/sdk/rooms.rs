@@ -59,7 +59,7 @@ async fn tells(from: &Room, to: &Mesh, room: &Room, what: &str, others: &[&Room]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_that_takes_a_token_is_for_those_who_have_one() {
     let stores: [Stores; 4] = Default::default();
-    let config = Config { room_issuers: vec![issuer()], ..Config::new(NODE, Tier::Edge) };
+    let config = Config { room_issuers: vec![issuer()], relay_server: true, ..Config::new(NODE, Tier::Edge) };
     let node = join_as(config, &[], &stores[0]).await;
     assert_eq!(node.id(), issuer());
     let a = join(Tier::Device, 32, &[&node], &stores[1]).await;
