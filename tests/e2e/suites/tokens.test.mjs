@@ -6,14 +6,14 @@ import { launch, openPage, until } from "../harness/browser.mjs";
 import { TestNode } from "../harness/node.mjs";
 
 const ROOM = "studio";
-const MODEL = "magika";
+const MODEL = "all-minilm-l6-v2";
 
 async function open(browser, node) {
   const page = await openPage(await browser.newContext(), node.url);
   await page.waitForFunction(() => window.neuromesh !== undefined);
   page.id = await page.evaluate(async () => {
     window.mesh = await window.neuromesh.join();
-    window.closed = [];
+    window.denials = [];
     window.heard = [];
     return window.mesh.id;
   });
@@ -25,7 +25,7 @@ function enter(page, options = {}) {
   return page.evaluate(
     async ([room, options]) => {
       window.room = window.mesh.room(room, options);
-      window.room.on("closed", ({ name, message }) => window.closed.push([name, message]));
+      window.room.on("closed", ({ name, message }) => window.denials.push([name, message]));
       window.room.on("message", ({ from, text }) => window.heard.push([from, text()]));
       return window.room.ready.then(() => "joined", (error) => `${error instanceof Error} ${error.name}`);
     },
@@ -90,10 +90,9 @@ describe("a room that takes a token", { timeout: 240_000 }, () => {
   test("a member runs a model for a member, and not for a stranger", async () => {
     const ask = (page) =>
       page.evaluate(async (model) => {
-        const bytes = new TextEncoder().encode("fn main() {}\n".repeat(50));
-        return window.mesh.run(model, bytes, { tier: "peer", deadline: 15_000 }).then(({ route }) => route.peer, ({ name }) => name);
+        return window.mesh.run(model, "a sentence", { tier: "peer", deadline: 15_000 }).then(({ route }) => route.peer, ({ name }) => name);
       }, MODEL);
-    const here = await first.evaluate(async (model) => (await window.mesh.run(model, new Uint8Array(600), { privacy: "device" })).route.tier, MODEL);
+    const here = await first.evaluate(async (model) => (await window.mesh.run(model, "a sentence", { privacy: "device" })).route.tier, MODEL);
     assert.equal(here, "device");
     await until(async () => (await ask(second)) === first.id, "the member answers");
     assert.match(await ask(stranger), /^(RunFailed|NoCandidate|ModelNotFound)$/);
@@ -101,8 +100,8 @@ describe("a room that takes a token", { timeout: 240_000 }, () => {
 
   test("a token that expires ends the room, and a new one joins it again", async () => {
     await second.evaluate((token) => window.room.renew(token), token(second, "8s"));
-    await until(() => second.evaluate(() => window.closed.length > 0), "it is told");
-    const [[name, message]] = await second.evaluate(() => window.closed);
+    await until(() => second.evaluate(() => window.denials.length > 0), "it is told");
+    const [[name, message]] = await second.evaluate(() => window.denials);
     assert.deepEqual([name, /expired/.test(message)], ["RoomDenied", true]);
     assert.equal(await second.evaluate(() => window.room.send("too late").catch(({ name }) => name)), "RoomDenied");
     await until(async () => (await members(first)).length === 0, "the other one sees it leave");

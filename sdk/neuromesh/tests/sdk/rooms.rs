@@ -91,7 +91,7 @@ async fn a_room_that_takes_a_token_is_for_those_who_have_one() {
     let run = |mesh: &Mesh| {
         let mesh = mesh.clone();
         async move {
-            mesh.run(request("double", vector(&[2.0]), serde_json::json!({"tier": "peer", "deadline": 5000}))).await
+            mesh.run(request("double", vector(&[2.0]), serde_json::json!({"tier": "peer", "deadlineMs": 5000}))).await
         }
     };
     until(&b, "the member's model is known", || async { run(&b).await.is_ok() }).await;
