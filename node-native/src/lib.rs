@@ -22,4 +22,5 @@ pub mod logs;
 mod machine;
 pub mod models;
 pub mod node;
+pub mod picture;
 pub mod plugins;

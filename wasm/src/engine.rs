@@ -164,14 +164,15 @@ impl WasmEngine {
         Ok(tensors_to_js(&outputs))
     }
 
-    /// Room for a model's file of `size` bytes, which come in pieces.
+    /// Room for a model's file of `size` bytes, which come in pieces and are hashed.
     pub fn file(&self, size: f64) -> Result<WasmFile, JsValue> {
-        WasmFile::bytes_of(size)
+        WasmFile::bytes_of(size, true)
     }
 
-    /// Room for a graph whose file has `size` bytes, which come in pieces; it and its runs take at most `memory` bytes.
-    pub fn graph(&self, size: f64, memory: f64) -> Result<WasmFile, JsValue> {
-        WasmFile::graph(size, memory as u64)
+    /// Room for a graph whose file has `size` bytes, which come in pieces and are hashed if `hashed`; it and its runs
+    /// take at most `memory` bytes.
+    pub fn graph(&self, size: f64, memory: f64, hashed: bool) -> Result<WasmFile, JsValue> {
+        WasmFile::graph(size, memory as u64, hashed)
     }
 
     /// Hashes bytes that come in pieces.

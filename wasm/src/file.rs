@@ -13,8 +13,11 @@ use crate::{
     values::{get, string},
 };
 
-/// A model's file on its way into the engine: appended piece by piece and hashed as it comes. A graph's weights go where they
-/// are computed with; any other file is kept as it is.
+/// Bytes that are copied, hashed and taken apart before the next come: they stay in a processor's cache meanwhile.
+const STRETCH: usize = 256 << 10;
+
+/// A model's file on its way into the engine: appended piece by piece, and hashed as it comes where its name is to be checked. A
+/// graph's weights go where they are computed with; any other file is kept as it is.
 #[wasm_bindgen]
 pub struct WasmFile(RefCell<State>);
 
@@ -22,34 +25,35 @@ struct State {
     content: Content,
     size: usize,
     arrived: usize,
-    digest: DigestWriter,
+    digest: Option<DigestWriter>,
 }
 
 /// What became of a file.
 pub(crate) enum Content {
     /// Its bytes.
     Bytes(Vec<u8>),
-    /// The model so far, and the piece that came last.
+    /// The model so far, and the stretch that came last.
     Graph(Box<Loader>, Vec<u8>),
 }
 
 impl WasmFile {
-    pub(crate) fn bytes_of(size: f64) -> Result<Self, JsValue> {
+    pub(crate) fn bytes_of(size: f64, hashed: bool) -> Result<Self, JsValue> {
         let size = whole(size)?;
         let mut bytes = Vec::new();
         let refused = |_| named("ModelInvalid", &format!("this tab has no {size} bytes of memory for a file"));
         bytes.try_reserve_exact(size).map_err(refused)?;
-        Ok(Self::new(Content::Bytes(bytes), size))
+        Ok(Self::new(Content::Bytes(bytes), size, hashed))
     }
 
-    pub(crate) fn graph(size: f64, memory: u64) -> Result<Self, JsValue> {
+    pub(crate) fn graph(size: f64, memory: u64, hashed: bool) -> Result<Self, JsValue> {
         let size = whole(size)?;
         let options = Options { limits: Limits { memory, ..Limits::default() }, ..Options::default() };
-        Ok(Self::new(Content::Graph(Box::new(Loader::new(options, size as u64)), Vec::new()), size))
+        let loader = Box::new(Loader::new(options, size as u64));
+        Ok(Self::new(Content::Graph(loader, Vec::new()), size, hashed))
     }
 
-    fn new(content: Content, size: usize) -> Self {
-        Self(RefCell::new(State { content, size, arrived: 0, digest: DigestWriter::new() }))
+    fn new(content: Content, size: usize, hashed: bool) -> Self {
+        Self(RefCell::new(State { content, size, arrived: 0, digest: hashed.then(DigestWriter::new) }))
     }
 
     pub(crate) fn into_content(self) -> Content {
@@ -72,15 +76,18 @@ impl WasmFile {
                 let from = bytes.len();
                 bytes.resize(from + more, 0);
                 piece.copy_to(&mut bytes[from..]);
-                digest.update(&bytes[from..]);
+                hash(digest, &bytes[from..]);
             }
             Content::Graph(loader, last) => {
-                last.resize(more, 0);
-                piece.copy_to(last);
-                digest.update(last);
-                // A file that is not what its name says is damaged, whatever is wrong with the model: that is asked first, and
-                // the loader tells again when it ends.
-                let _ = loader.push(last);
+                for from in (0..more).step_by(STRETCH) {
+                    let stretch = piece.subarray(from as u32, (from + STRETCH).min(more) as u32);
+                    last.resize(stretch.length() as usize, 0);
+                    stretch.copy_to(last);
+                    hash(digest, last);
+                    // A file that is not what its name says is damaged, whatever is wrong with the model: that is asked first, and
+                    // the loader tells again when it ends.
+                    let _ = loader.push(last);
+                }
             }
         }
         Ok(())
@@ -91,9 +98,9 @@ impl WasmFile {
         self.0.borrow().arrived
     }
 
-    /// The digest of what came so far, in hexadecimal.
-    pub fn digest(&self) -> String {
-        self.0.borrow().digest.finish().to_string()
+    /// The digest of what came so far, in hexadecimal, if it was to be hashed.
+    pub fn digest(&self) -> Option<String> {
+        self.0.borrow().digest.as_ref().map(|digest| digest.finish().to_string())
     }
 
     /// A copy of what came so far; nothing of a graph.
@@ -134,6 +141,12 @@ impl Files {
             }
         }
         Ok(Self { digest, manifest, graph, others })
+    }
+}
+
+fn hash(digest: &mut Option<DigestWriter>, bytes: &[u8]) {
+    if let Some(digest) = digest {
+        digest.update(bytes);
     }
 }
 

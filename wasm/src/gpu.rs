@@ -34,12 +34,12 @@ impl WasmGpu {
 
     /// Room for a model's file of `size` bytes, which come in pieces.
     pub fn file(&self, size: f64) -> Result<WasmFile, JsValue> {
-        WasmFile::bytes_of(size)
+        WasmFile::bytes_of(size, false)
     }
 
     /// Room for a graph whose file has `size` bytes, which come in pieces; it and its runs take at most `memory` bytes.
     pub fn graph(&self, size: f64, memory: f64) -> Result<WasmFile, JsValue> {
-        WasmFile::graph(size, memory as u64)
+        WasmFile::graph(size, memory as u64, false)
     }
 
     /// Loads a model from its manifest and its files (`{role, data}`, of [`file`](Self::file) and [`graph`](Self::graph));

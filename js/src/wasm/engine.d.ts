@@ -16,7 +16,7 @@ export class WasmEngine {
   startChosen(digest: string, input: WireInput, choice: WasmChoice): WasmRun;
   runTensors(digest: string, tensors: WireTensor[], threads?: number, numerics?: Numerics): WireTensor[];
   file(size: number): WasmFile;
-  graph(size: number, memory: number): WasmFile;
+  graph(size: number, memory: number, hashed: boolean): WasmFile;
   digestWriter(): WasmDigest;
 }
 
@@ -41,7 +41,7 @@ export class WasmRun {
 export class WasmFile {
   append(piece: Uint8Array): void;
   size(): number;
-  digest(): string;
+  digest(): string | undefined;
   bytes(): Uint8Array;
   free(): void;
 }

@@ -48,7 +48,7 @@ export async function openBlobs(storeName: string | undefined): Promise<BlobStor
 export interface FileSink {
   append(piece: Uint8Array): void;
   /** Hexadecimal, of all pieces so far. */
-  digest(): string;
+  digest(): string | undefined;
 }
 
 /** Reads a whole blob and checks that it is what its name says; a damaged one is deleted, so that it is fetched again. */

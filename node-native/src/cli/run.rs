@@ -26,7 +26,7 @@ use crate::{
         body::{self, RunBody, WirePayload},
     },
     identity::Identity,
-    node,
+    node, picture,
 };
 
 /// Of a larger file only the ends are sent: what plugins read.
@@ -81,6 +81,9 @@ struct InputArgs {
     /// File to run the model on
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
+    /// Picture to run the model on: a file in PNG, JPEG or WebP
+    #[arg(long, value_name = "PATH")]
+    image: Option<PathBuf>,
     /// File with the input as JSON, as in the body of POST /v1/run: {"tensors": [...]}; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     input_json: Option<PathBuf>,
@@ -154,7 +157,7 @@ fn read(args: &InputArgs, whole: bool) -> Result<Payload, Failure> {
     let invalid = |text: String| Failure::new("InvalidInput", text);
     let payload = match args {
         InputArgs { input: Some(text), .. } if text == "-" => {
-            let bytes = all(io::stdin().lock(), "standard input")?;
+            let bytes = all(io::stdin().lock(), "standard input", MAX_BODY)?;
             Payload::Text(String::from_utf8(bytes).map_err(|_| invalid("standard input is not UTF-8 text".into()))?)
         }
         InputArgs { input: Some(text), .. } => Payload::Text(text.clone()),
@@ -162,13 +165,19 @@ fn read(args: &InputArgs, whole: bool) -> Result<Payload, Failure> {
             ends(path, if whole { MAX_PAYLOAD_BYTES as u64 } else { WHOLE })
                 .map_err(|error| invalid(format!("{}: {error}", path.display())))?,
         ),
+        InputArgs { image: Some(path), .. } => {
+            let name = path.display().to_string();
+            let file = fs::File::open(path).map_err(|error| invalid(format!("{name}: {error}")))?;
+            let bytes = all(file, &name, picture::MAX_FILE)?;
+            picture::payload(&bytes).map_err(|error| invalid(format!("{name}: {error}")))?
+        }
         InputArgs { input_json: Some(path), .. } => {
             let name = path.display().to_string();
             let bytes = if name == "-" {
-                all(io::stdin().lock(), "standard input")?
+                all(io::stdin().lock(), "standard input", MAX_BODY)?
             } else {
                 let file = fs::File::open(path).map_err(|error| invalid(format!("{name}: {error}")))?;
-                all(file, &name)?
+                all(file, &name, MAX_BODY)?
             };
             let wire: WirePayload =
                 serde_json::from_slice(&bytes).map_err(|error| invalid(format!("{name}: {error}")))?;
@@ -180,12 +189,12 @@ fn read(args: &InputArgs, whole: bool) -> Result<Payload, Failure> {
     Ok(payload)
 }
 
-fn all(reader: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
+fn all(reader: impl Read, name: &str, most: usize) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let read = reader.take(MAX_BODY as u64 + 1).read_to_end(&mut bytes);
+    let read = reader.take(most as u64 + 1).read_to_end(&mut bytes);
     read.map_err(|error| Failure::new("InvalidInput", format!("{name}: {error}")))?;
-    if bytes.len() > MAX_BODY {
-        return Err(Failure::new("InvalidInput", format!("{name}: over {MAX_BODY} bytes")));
+    if bytes.len() > most {
+        return Err(Failure::new("InvalidInput", format!("{name}: over {most} bytes")));
     }
     Ok(bytes)
 }

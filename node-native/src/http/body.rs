@@ -8,6 +8,8 @@ use neuromesh::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::picture::{self, PictureError};
+
 /// The body of `POST /v1/run`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +38,8 @@ pub enum WirePayload {
         /// The parts at hand.
         parts: Vec<WirePart>,
     },
+    /// `{"imageBase64": "…"}`: the file of a picture (PNG, JPEG, WebP), for models that take pictures.
+    ImageBase64(String),
     /// `{"tensors": [{"name", "dtype", "shape", "dataBase64"}]}`, little-endian.
     Tensors(Vec<WireTensor>),
     /// `{"json": …}`, in answers.
@@ -66,11 +70,16 @@ pub struct WireTensor {
     pub data_base64: String,
 }
 
-/// A body's bytes are no base64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} is not base64 (RFC 4648, with padding)")]
-pub struct BodyError {
-    what: &'static str,
+/// A body is not what it says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// Bytes are no base64.
+    #[error("{0} is not base64 (RFC 4648, with padding)")]
+    Base64(&'static str),
+    /// A picture is none.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
 }
 
 impl RunBody {
@@ -98,6 +107,7 @@ impl WirePayload {
                 };
                 Payload::Bytes(SparseBytes { len, parts: parts.into_iter().map(part).collect::<Result<_, _>>()? })
             }
+            Self::ImageBase64(data) => picture::payload(&decode("imageBase64", data)?)?,
             Self::Tensors(tensors) => {
                 let tensor = |WireTensor { name, dtype, shape, data_base64 }| {
                     decode("dataBase64", data_base64).map(|data| Tensor { name, dtype, shape, data })
@@ -149,5 +159,5 @@ pub fn answer(answer: &Answer) -> Value {
 }
 
 fn decode(what: &'static str, text: String) -> Result<Vec<u8>, BodyError> {
-    BASE64_STANDARD.decode(text).map_err(|_| BodyError { what })
+    BASE64_STANDARD.decode(text).map_err(|_| BodyError::Base64(what))
 }

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Api, ApiError, MAX_BODY,
-    body::{self, RunBody},
+    body::{self, RunBody, WirePayload},
     stream,
 };
 
@@ -52,7 +52,16 @@ pub(super) async fn run(State(api): State<Arc<Api>>, request: Request) -> Result
     let run = place(&api.runs).await?;
     let body: RunBody = serde_json::from_slice(&bytes).map_err(|error| ApiError::invalid(format!("body: {error}")))?;
     drop(bytes);
-    let mut request = body.into_request().map_err(|error| ApiError::invalid(error.to_string()))?;
+    let request = match &body.input {
+        // Takes a while, and memory for all its pixels.
+        WirePayload::ImageBase64(_) => {
+            let _place = place(&api.pictures).await?;
+            let undecoded = |_| ApiError::invalid("the picture cannot be decoded");
+            tokio::task::spawn_blocking(|| body.into_request()).await.map_err(undecoded)?
+        }
+        _ => body.into_request(),
+    };
+    let mut request = request.map_err(|error| ApiError::invalid(error.to_string()))?;
     request.input.validate().map_err(|error| ApiError::invalid(error.to_string()))?;
     trim(mesh, &request.model, &mut request.input).await;
     if in_parts {

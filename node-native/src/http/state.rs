@@ -16,6 +16,9 @@ const MAX_RUNS: usize = 64;
 /// Large bodies of requests in memory at once.
 const MAX_LARGE_BODIES: usize = 16;
 
+/// Pictures that are decoded at once.
+const MAX_PICTURES: usize = 2;
+
 /// What the node is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -35,6 +38,7 @@ pub struct Api {
     pub threads: usize,
     pub(super) runs: Arc<Semaphore>,
     pub(super) bodies: Arc<Semaphore>,
+    pub(super) pictures: Arc<Semaphore>,
     mesh: OnceLock<(Mesh, Stores)>,
     phase: watch::Sender<Phase>,
 }
@@ -47,6 +51,7 @@ impl Api {
             threads,
             runs: Arc::new(Semaphore::new(MAX_RUNS)),
             bodies: Arc::new(Semaphore::new(MAX_LARGE_BODIES)),
+            pictures: Arc::new(Semaphore::new(MAX_PICTURES)),
             mesh: OnceLock::new(),
             phase: watch::Sender::new(Phase::Starting),
         }

@@ -256,3 +256,19 @@ fn a_model_runs_without_a_node() {
         neuromesh(folder.path()).args(["run", "doubling", "--input-json"]).arg(&input).output().expect("it runs");
     assert!(String::from_utf8_lossy(&text.stdout).contains("2.00000 -5.00000"), "{text:?}");
 }
+
+#[test]
+fn a_picture_is_decoded_before_it_is_sent() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let model = crate::fixture::brightening(folder.path());
+    let (added, ok) = json_of(neuromesh(folder.path()).args(["models", "add"]).arg(&model));
+    assert!(ok, "{added}");
+    let file = folder.path().join("picture.png");
+    fs::write(&file, crate::fixture::picture()).expect("written");
+    let (answer, ok) = json_of(neuromesh(folder.path()).args(["run", "brightening", "--image"]).arg(&file));
+    assert!(ok, "{answer}");
+    assert_eq!(crate::fixture::numbers(&answer), crate::fixture::brightened());
+    fs::write(&file, "no picture").expect("written");
+    let (answer, ok) = json_of(neuromesh(folder.path()).args(["run", "brightening", "--image"]).arg(&file));
+    assert_eq!((ok, &answer["error"]["name"]), (false, &serde_json::json!("InvalidInput")), "{answer}");
+}

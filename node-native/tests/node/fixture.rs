@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use neuromesh::{Digest, Manifest, Pipeline, core::model::ModelFile};
+use neuromesh::{
+    Digest, Manifest, Pipeline,
+    core::model::{ImagePipeline, ModelFile, Number},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -216,8 +219,8 @@ fn unchunk(mut rest: &[u8]) -> Vec<u8> {
     body
 }
 
-/// An ONNX graph `y = x + x` on float32 `[n]`, written by hand: the protobuf fields of `onnx.proto3`.
-pub fn doubling() -> Vec<u8> {
+/// An ONNX graph `y = x + x` on float32 of this rank, `[n]` for one; written by hand: the protobuf fields of `onnx.proto3`.
+pub fn doubling(rank: u8) -> Vec<u8> {
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
         let mut out = vec![number << 3 | 2];
         let mut len = bytes.len();
@@ -231,8 +234,8 @@ pub fn doubling() -> Vec<u8> {
     }
     let varint = |number: u8, value: u8| vec![number << 3, value];
     let value_info = |name: &str| {
-        let dim = field(1, &field(2, b"n"));
-        let tensor = [varint(1, 1), field(2, &dim)].concat();
+        let dims: Vec<u8> = (0..rank).flat_map(|dim| field(1, &field(2, &[b'n' + dim]))).collect();
+        let tensor = [varint(1, 1), field(2, &dims)].concat();
         [field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat()
     };
     let node = [field(1, b"x"), field(1, b"x"), field(2, b"y"), field(3, b"add"), field(4, b"Add")].concat();
@@ -244,8 +247,27 @@ pub fn doubling() -> Vec<u8> {
 /// `models/doubling.onnx` below `folder`.
 pub fn doubling_file(folder: &Path) -> PathBuf {
     let path = folder.join("doubling.onnx");
-    std::fs::write(&path, doubling()).expect("written");
+    std::fs::write(&path, doubling(1)).expect("written");
     path
+}
+
+/// The folder of a model that doubles the values of a picture, below `folder`.
+pub fn brightening(folder: &Path) -> PathBuf {
+    let pipeline = Pipeline::Image(Box::new(ImagePipeline { divisor: Number(1.0), ..ImagePipeline::default() }));
+    model_folder(folder, "brightening", pipeline, &[("graph", &doubling(4))])
+}
+
+/// A picture of 3 x 2 pixels as a PNG; the value at channel c, row y, column x is 20 c + 3 y + x.
+pub fn picture() -> Vec<u8> {
+    let picture = image::RgbImage::from_fn(3, 2, |x, y| image::Rgb([0, 20, 40].map(|c| c + (3 * y + x) as u8)));
+    let mut file = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut file, image::ImageFormat::Png).expect("encoded");
+    file.into_inner()
+}
+
+/// What [`brightening`] makes of [`picture`].
+pub fn brightened() -> Vec<f32> {
+    [0, 20, 40].iter().flat_map(|c| (0..6).map(move |at| 2.0 * (c + at) as f32)).collect()
 }
 
 /// A request to double some numbers.

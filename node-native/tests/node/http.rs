@@ -2,9 +2,10 @@
 
 use std::{fs, io::Write, net::TcpStream};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-use crate::fixture::{Node, authority, double, doubling_file, numbers, raw, request};
+use crate::fixture::{Node, authority, brightened, brightening, double, doubling_file, numbers, picture, raw, request};
 
 fn error_of(answer: &Value) -> (&str, &str) {
     (answer["error"]["name"].as_str().unwrap_or("-"), answer["error"]["message"].as_str().unwrap_or("-"))
@@ -25,6 +26,23 @@ fn a_request_is_answered_with_receipt_and_route() {
     let models = node.get("/v1/models").json();
     assert_eq!((&models["models"][0]["name"], &models["models"][0]["local"]), (&json!("doubling"), &json!(true)));
     assert_eq!(node.get("/v1/peers").json(), json!({"peers": []}));
+}
+
+#[test]
+fn the_file_of_a_picture_is_decoded() {
+    let node = Node::start(&[]);
+    node.add(&brightening(&node.data));
+    let ask = |file: &[u8]| {
+        let image = BASE64_STANDARD.encode(file);
+        node.run(&json!({"model": "brightening", "input": {"imageBase64": image}}))
+    };
+    let reply = ask(&picture());
+    assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+    assert_eq!(numbers(&reply.json()), brightened());
+    for broken in [&picture()[..60], b"<svg/>", b""] {
+        let reply = ask(broken);
+        assert_eq!((reply.status, error_of(&reply.json()).0), (400, "InvalidInput"));
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn bad_plugin(code: &str) -> Vec<u8> {
 fn bad_plugins_are_contained_and_reported_while_others_go_on() {
     let node = Node::start(&["--threads", "4"]);
     node.add(&magika());
-    let graph = doubling();
+    let graph = doubling(1);
     let bad = [
         ("looping", bad_plugin("(loop br 0) unreachable"), "ms"),
         ("trapping", bad_plugin("unreachable"), "unreachable"),
@@ -148,7 +148,7 @@ fn send(node: &Node, body: &Value) -> TcpStream {
 
 fn add_plugin(node: &Node, name: &str, code: &str) {
     let pipeline = Pipeline::Plugin { head: 16, tail: 16 };
-    let files = [("graph", &*doubling()), ("plugin", &*bad_plugin(code))];
+    let files = [("graph", &*doubling(1)), ("plugin", &*bad_plugin(code))];
     node.add(&model_folder(&node.data, name, pipeline, &files));
 }
 

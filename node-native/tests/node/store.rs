@@ -56,7 +56,7 @@ fn models_come_go_and_survive_a_restart() {
 fn what_is_no_model_is_refused_by_name() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path();
-    let graph = doubling();
+    let graph = doubling(1);
     let good = || model_folder(data, "good", Pipeline::Tensors, &[("graph", &graph)]);
     let refused = |path: &Path, words: &str| {
         let (answer, ok) = add(data, &[path.to_str().expect("text")]);
@@ -105,7 +105,7 @@ fn a_full_disk_is_told() {
     assert!(add(&data, &[doubling_file(folder.path()).to_str().expect("text")]).1);
     let ballast = vec![7; 30 << 20];
     let large =
-        model_folder(folder.path(), "large", Pipeline::Tensors, &[("ballast", &ballast), ("graph", &doubling())]);
+        model_folder(folder.path(), "large", Pipeline::Tensors, &[("ballast", &ballast), ("graph", &doubling(1))]);
     let limited = "trap '' XFSZ; ulimit -f 20480; exec \"$@\"";
     let program = env!("CARGO_BIN_EXE_neuromesh");
     let mut command = Command::new("bash");
@@ -124,7 +124,7 @@ fn a_full_disk_is_told() {
 fn a_killed_add_leaves_a_valid_store() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
-    let graph = doubling();
+    let graph = doubling(1);
     let ballast: Vec<u8> = (0..40_u32 << 20).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let model = model_folder(folder.path(), "doubling", Pipeline::Tensors, &[("ballast", &ballast), ("graph", &graph)]);
     let blobs = data.join("blobs");

@@ -4,7 +4,7 @@
 //! pixels (u8, 1, 3 or 4 channels) ─► resize ─► crop ─► pad ─► normalize ─► [1, 3, height, width]
 //! ```
 //!
-//! Decoding a PNG or JPEG is left to the platform, whose decoders differ in the last bits. From the pixels on, every step is
+//! Decoding a PNG or JPEG is left to whoever has the file, whose decoders differ in the last bits. From the pixels on, every step is
 //! integer arithmetic or one rounded operation: equal pixels give equal tensors on every machine.
 
 mod resize;

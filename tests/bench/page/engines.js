@@ -31,8 +31,8 @@ async function ours({ variant = "engine", threads = 1, numerics = "exact", modul
   if (numerics === "fast" && !engine.canBeFast?.()) throw new Error("this build has no fast path");
   if (threads > 1) await helpers(threads - 1, script, { module: compiled, memory: bindings.sharedMemory() });
   return {
-    /** Where a model's pieces can go at once. */
-    file: (size) => engine.graph(size, MEMORY),
+    /** Where a model's pieces can go at once; as `load` of `neuromesh/engine`, without hashing them. */
+    file: (size) => engine.graph(size, MEMORY, false),
     /** What makes the browser keep the code that it has optimized. */
     async rehearse() {
       const { rehearse } = await import("/neuromesh/worker/rehearsal.js");

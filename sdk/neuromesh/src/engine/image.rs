@@ -64,8 +64,8 @@ impl ImageModel {
     /// What the model takes, by name, from a picture.
     pub fn inputs(&self, input: &Payload) -> Result<NamedTensors, JobError> {
         let invalid = |text: String| JobError::InvalidInput(text);
-        let takes =
-            "this model takes a picture: one tensor of uint8, [height, width, channels]; pages decode files to it";
+        let takes = "this model takes a picture: one tensor of uint8, [height, width, channels]; pages, `neuromesh run \
+                     --image` and `imageBase64` over HTTP decode files to it";
         let Payload::Tensors(tensors) = input else { return Err(invalid(takes.into())) };
         let [Tensor { dtype: DType::U8, shape, data, .. }] = tensors.as_slice() else {
             return Err(invalid(takes.into()));
