@@ -11,6 +11,7 @@ export type ErrorName =
   | "NoCandidate"
   | "PluginFailed"
   | "QuotaExceeded"
+  | "RoomDenied"
   | "RunFailed"
   | "StorageError"
   | "UnsupportedEnvironment"
@@ -28,6 +29,7 @@ const NAMES: ReadonlySet<string> = new Set<ErrorName>([
   "NoCandidate",
   "PluginFailed",
   "QuotaExceeded",
+  "RoomDenied",
   "RunFailed",
   "StorageError",
   "UnsupportedEnvironment",

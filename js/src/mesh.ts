@@ -190,17 +190,22 @@ export class Mesh {
   /**
    * Joins the room of this name, or gives the one joined already; at most 8 at a time. Its members find each other through the nodes
    * that they are connected with, connect directly, and run models for each other unless `serve` is false.
+   *
+   * Where a node of this tab asks for tokens, `ready` is rejected with `RoomDenied` without a `token` for this room and this tab that
+   * holds, and whoever shows none is no member. When the token expires the room ends with its event `closed`; join again with a new one,
+   * or `renew` it before.
    */
   room(name: string, options: RoomOptions = {}): Room {
-    const { serve } = roomOptions(name, options);
+    const { serve, token } = roomOptions(name, options);
     this.#assertOpen();
     const known = this.#rooms.get(name);
     if (known !== undefined) return known;
     const room = new Room(name, {
       joined: this.#guard(async () => {
         await this.#leaving.get(name);
-        return this.#parts.wasm.joinRoom(name, serve);
+        return this.#parts.wasm.joinRoom(name, serve, token);
       }),
+      renew: (newer) => this.#guard(() => this.#parts.wasm.joinRoom(name, serve, newer)),
       on: (listener) => this.#events.on("*", listener),
       leaving: (done) => {
         this.#rooms.delete(name);
@@ -311,6 +316,9 @@ export class Mesh {
       case "status":
         // What `dial` does in passing is no news.
         if (event.online !== this.#online) return;
+        break;
+      case "roomClosed":
+        this.#rooms.delete(event.room);
         break;
       case "models":
         // A name may mean another model now.

@@ -5,6 +5,8 @@ import type { WasmRoom } from "./wasm/mesh.js";
 
 /** The longest name of a room, in bytes of UTF-8. */
 const MAX_ROOM_NAME = 128;
+/** Characters of a token, at most. */
+const MAX_TOKEN = 1024;
 /** The longest message, in bytes. */
 const MAX_MESSAGE = 32 * 1024;
 
@@ -14,6 +16,8 @@ const decoder = new TextDecoder();
 /** What a room needs of its mesh. */
 export interface RoomParts {
   joined: Promise<WasmRoom>;
+  /** Joins again with another token. */
+  renew: (token: string) => Promise<WasmRoom>;
   on: (listener: (event: MeshEvent) => void) => () => void;
   /** `done` resolves, whatever happens, once it is left. */
   leaving: (done: Promise<void>) => void;
@@ -33,6 +37,8 @@ export class Room {
   readonly #off: () => void;
   #topic: string | undefined;
   #left = false;
+  /** Why it was closed. */
+  #denied: string | undefined;
 
   /** @internal */
   constructor(name: string, parts: RoomParts) {
@@ -43,7 +49,9 @@ export class Room {
     });
     this.ready = parts.joined.then(async (room) => {
       this.#topic = room.topic;
-      for (const peer of await room.members()) this.#members.set(peer.id, peer);
+      const members = await room.members();
+      if (this.#denied !== undefined) throw new NeuromeshError("RoomDenied", this.#denied);
+      for (const peer of members) this.#members.set(peer.id, peer);
       this.#events.emit("members", this.members());
     });
     this.ready.catch(() => {
@@ -68,7 +76,7 @@ export class Room {
   async send(message: string | Uint8Array | object): Promise<void> {
     const bytes = message instanceof Uint8Array ? message : encoder.encode(typeof message === "string" ? message : JSON.stringify(message));
     if (bytes.length > MAX_MESSAGE) throw invalid(`a message of ${bytes.length} bytes is over the limit of ${MAX_MESSAGE}`);
-    if (this.#left) throw new NeuromeshError("Closed", "the room was left");
+    this.#assertIn();
     const room = await this.#parts.joined;
     try {
       await room.send(bytes);
@@ -80,6 +88,17 @@ export class Room {
   /** Calls `listener` at every event of this name, until the returned function is called. */
   on<Name extends keyof RoomEvents>(name: Name, listener: (event: RoomEvents[Name]) => void): () => void {
     return this.#events.on(name, listener);
+  }
+
+  /**
+   * Goes on with a newer token, before the one that it was joined with expires; nobody notices. With one that does not hold it is
+   * rejected with `RoomDenied`, and the room goes on with what it had.
+   */
+  async renew(token: string): Promise<void> {
+    checkToken(token);
+    this.#assertIn();
+    await this.#parts.joined;
+    (await this.#parts.renew(token)).free();
   }
 
   /** Leaves; connections that nothing else needs close after a while. */
@@ -115,19 +134,49 @@ export class Room {
       case "peerGone":
         if (!this.#members.delete(event.id)) return;
         break;
+      case "roomClosed":
+        if (event.room === this.name) this.#onClosed(event.error);
+        return;
       default:
         return;
     }
     this.#events.emit("members", this.members());
   }
+
+  #onClosed(why: string): void {
+    this.#left = true;
+    this.#denied = why;
+    this.#off();
+    this.#members.clear();
+    this.#events.emit("closed", new NeuromeshError("RoomDenied", why));
+    this.#events.clear();
+    // What still goes on with it ends first; else it is freed when nobody holds it any more.
+    this.ready
+      .then(async () => {
+        (await this.#parts.joined).free();
+      })
+      .catch(() => undefined);
+  }
+
+  #assertIn(): void {
+    if (this.#denied !== undefined) throw new NeuromeshError("RoomDenied", this.#denied);
+    if (this.#left) throw new NeuromeshError("Closed", "the room was left");
+  }
 }
 
 /** Checks what a caller gave. */
-export function roomOptions(name: string, options: RoomOptions): Required<RoomOptions> {
+export function roomOptions(name: string, options: RoomOptions): { serve: boolean; token: string | undefined } {
   if (typeof name !== "string" || name === "" || encoder.encode(name).length > MAX_ROOM_NAME) {
     throw invalid(`a room's name has 1 to ${MAX_ROOM_NAME} bytes`);
   }
-  const { serve = true } = options;
+  const { serve = true, token } = options;
   if (typeof serve !== "boolean") throw invalid("serve must be true or false");
-  return { serve };
+  if (token !== undefined) checkToken(token);
+  return { serve, token };
+}
+
+function checkToken(token: string): void {
+  if (typeof token !== "string" || token === "" || token.length > MAX_TOKEN) {
+    throw invalid("a token is the text that `neuromesh rooms grant` prints");
+  }
 }

@@ -1,3 +1,5 @@
+import type { NeuromeshError } from "./errors.js";
+
 /** Where a peer stands, from the caller's point of view. */
 export type Tier = "device" | "peer" | "edge" | "cloud";
 
@@ -255,6 +257,8 @@ export interface MeshEvents {
   status: { type: "status"; online: boolean };
   /** The list of known models changed. */
   models: { type: "models" };
+  /** This tab is not in the room any more, though it did not leave: a token is needed, and there is none that holds. */
+  roomClosed: { type: "roomClosed"; room: string; error: string };
   /** A message on a topic; rooms hand out theirs. */
   message: { type: "message"; topic: string; from: string | null; data: Uint8Array };
 }
@@ -265,12 +269,19 @@ export interface RoomEvents {
   message: { from: string; data: Uint8Array; text: () => string };
   /** Members came, went or changed: the list now. */
   members: PeerInfo[];
+  /** This tab is not in the room any more, though it did not leave: its token has expired, or a node turned out to ask for one. */
+  closed: NeuromeshError;
 }
 
 /** How to be in a room. */
 export interface RoomOptions {
   /** Whether this tab runs models for the room's members; true when absent. */
   serve?: boolean;
+  /**
+   * Made for this tab's `mesh.id` by `neuromesh rooms grant`; needed where a node asks for one (`neuromesh up --room-issuer`). Members
+   * are then those alone who have one.
+   */
+  token?: string;
 }
 
 /** Any event of the mesh. */

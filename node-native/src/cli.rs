@@ -5,6 +5,7 @@ mod models;
 mod out;
 mod peers;
 mod plugins;
+mod rooms;
 mod run;
 mod up;
 
@@ -53,6 +54,9 @@ enum Command {
     Peers(NodeUrl),
     /// Print this node's peer id
     Id(NodeUrl),
+    /// Make tokens for rooms, or explain one
+    #[command(subcommand)]
+    Rooms(rooms::RoomsCommand),
     /// Work on plugins
     #[command(subcommand)]
     Plugins(plugins::PluginsCommand),
@@ -125,6 +129,7 @@ async fn execute(cli: Cli, out: Out) -> Result<(), Failure> {
         Command::Models(command) => models::execute(&context, command).await,
         Command::Inspect(args) => inspect::execute(&context, args).await,
         Command::Peers(node) => peers::execute(&context, &node).await,
+        Command::Rooms(command) => rooms::execute(&context, &command),
         Command::Id(node) => id(&context, &node).await,
         Command::Plugins(_) => unreachable!("handled above: it needs no data folder"),
     }

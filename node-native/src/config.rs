@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use neuromesh::{Multiaddr, Tier, engine::MAX_THREADS};
+use neuromesh::{Multiaddr, PeerId, Tier, core::rooms::MAX_ISSUERS, engine::MAX_THREADS};
 use serde::{Deserialize, Deserializer, de};
 
 /// The name of folders and files below the user's own.
@@ -76,6 +76,10 @@ pub struct NodeArgs {
     /// Do not relay between peers that cannot reach each other
     #[arg(long, env = "NEUROMESH_NO_RELAY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub no_relay: Option<bool>,
+    /// Ask for tokens: in rooms only those are members who have one signed by this issuer, a peer id, or `self` for this node; may be
+    /// given often, see `neuromesh rooms grant`
+    #[arg(long, env = "NEUROMESH_ROOM_ISSUER", value_name = "PEER", value_delimiter = ',')]
+    pub room_issuer: Vec<RoomIssuer>,
     /// Memory for loaded models, and for the activations of one run: bytes, or like 512MiB, 2GiB [default: 2GiB]
     #[arg(long, env = "NEUROMESH_MAX_MEMORY", value_name = "SIZE")]
     pub max_memory: Option<ByteSize>,
@@ -96,6 +100,7 @@ struct File {
     web: Option<PathBuf>,
     threads: Option<Threads>,
     no_relay: Option<bool>,
+    room_issuer: Option<Vec<RoomIssuer>>,
     max_memory: Option<ByteSize>,
 }
 
@@ -131,6 +136,8 @@ pub struct NodeConfig {
     pub threads: usize,
     /// Whether to relay for others.
     pub relay: bool,
+    /// Whose tokens to ask of whoever is in a room; none when the node does not ask.
+    pub room_issuers: Vec<RoomIssuer>,
     /// Memory for models, in bytes.
     pub max_memory: u64,
 }
@@ -155,6 +162,9 @@ pub enum ConfigError {
         /// What and where.
         reason: String,
     },
+    /// More than a node may name.
+    #[error("over the limit of {MAX_ISSUERS} room issuers")]
+    RoomIssuers,
     /// There is no place for data.
     #[error("no data folder: neither XDG_DATA_HOME nor HOME is set; give one with --data DIR")]
     NoData,
@@ -177,6 +187,11 @@ impl Config {
         let several = |flags: &[Multiaddr], file: Option<Vec<Multiaddr>>| {
             if flags.is_empty() { file } else { Some(flags.to_vec()) }
         };
+        let room_issuers = if node.room_issuer.is_empty() { file.room_issuer } else { Some(node.room_issuer.clone()) };
+        let room_issuers = room_issuers.unwrap_or_default();
+        if room_issuers.len() > MAX_ISSUERS {
+            return Err(ConfigError::RoomIssuers);
+        }
         let threads = node.threads.or(file.threads).map(|Threads(threads)| threads);
         Ok(Self {
             data: data.ok_or(ConfigError::NoData)?,
@@ -193,6 +208,7 @@ impl Config {
                 web: node.web.clone().or(file.web),
                 threads: threads.unwrap_or_else(processors),
                 relay: !node.no_relay.or(file.no_relay).unwrap_or(false),
+                room_issuers,
                 max_memory: node.max_memory.or(file.max_memory).unwrap_or(MAX_MEMORY).0,
             },
         })
@@ -251,6 +267,50 @@ impl From<NodeTier> for Tier {
             NodeTier::Edge => Self::Edge,
             NodeTier::Cloud => Self::Cloud,
         }
+    }
+}
+
+/// Whose tokens for rooms count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum RoomIssuer {
+    /// The node itself.
+    Own,
+    /// Whoever holds this peer's key.
+    Peer(PeerId),
+}
+
+/// A text names no issuer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a peer id (12D3KooW…), or `self` for this node")]
+pub struct RoomIssuerError;
+
+impl RoomIssuer {
+    /// The issuer's key, where the node itself is `own`.
+    pub fn peer(self, own: PeerId) -> PeerId {
+        match self {
+            Self::Own => own,
+            Self::Peer(peer) => peer,
+        }
+    }
+}
+
+impl FromStr for RoomIssuer {
+    type Err = RoomIssuerError;
+
+    fn from_str(text: &str) -> Result<Self, RoomIssuerError> {
+        match text {
+            "self" => Ok(Self::Own),
+            peer => peer.parse().map(Self::Peer).map_err(|_| RoomIssuerError),
+        }
+    }
+}
+
+impl TryFrom<String> for RoomIssuer {
+    type Error = RoomIssuerError;
+
+    fn try_from(text: String) -> Result<Self, RoomIssuerError> {
+        text.parse()
     }
 }
 

@@ -167,6 +167,7 @@ pub async fn join(data: &DataDir, identity: &Identity, config: &NodeConfig) -> R
         dial: config.peers.clone(),
         external: config.external.clone(),
         relay_server: config.relay,
+        room_issuers: config.room_issuers.iter().map(|issuer| issuer.peer(identity.peer())).collect(),
         certificate: Some(certificate::open(data)?),
         concurrency: config.threads,
         ..MeshConfig::new(identity.seed(), config.tier)

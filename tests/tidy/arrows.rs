@@ -25,8 +25,10 @@ const RULES: [(&str, &[&str], &[&str]); 12] = [
 ];
 
 /// All that the core may be built from.
-const CORE: [&str; 17] = [
+const CORE: [&str; 18] = [
     "automerge",
+    // The text of tokens for rooms.
+    "base64",
     "blake3",
     "bs58",
     "ed25519-dalek",

@@ -6,7 +6,7 @@ use futures::{
 };
 use js_sys::{Array, Function};
 use neuromesh::{
-    Config, Error, IceServer, Mesh, Options, Parts, Progress, Request, Tier,
+    Config, Error, IceServer, Mesh, Options, Parts, Progress, Request, RoomOptions, Tier,
     core::{Manifest, Pipeline},
     platform,
     storage::{DocStore, IndexedDbDocStore},
@@ -225,10 +225,11 @@ impl WasmMesh {
         Ok(Closure::once_into_js(move || stop.abort()).unchecked_into())
     }
 
-    /// Joins a room.
+    /// Joins a room, or changes how it is joined.
     #[wasm_bindgen(js_name = joinRoom)]
-    pub async fn join_room(&self, name: String, serve: bool) -> Result<WasmRoom, JsValue> {
-        let room = self.mesh.join_room(&name, serve).await.map_err(|error| to_js(&error))?;
+    pub async fn join_room(&self, name: String, serve: bool, token: Option<String>) -> Result<WasmRoom, JsValue> {
+        let options = RoomOptions { serves: serve, token };
+        let room = self.mesh.join_room(&name, &options).await.map_err(|error| to_js(&error))?;
         Ok(WasmRoom::new(room))
     }
 

@@ -26,7 +26,7 @@ export class WasmMesh {
   doc(name: string, init: object): Promise<WasmDoc>;
   open(peer: string, protocol: string): Promise<WasmStream>;
   accept(protocol: string, take: (stream: WasmStream) => void): () => void;
-  joinRoom(name: string, serve: boolean): Promise<WasmRoom>;
+  joinRoom(name: string, serve: boolean, token: string | undefined): Promise<WasmRoom>;
   dial(address: string): Promise<void>;
   setOnline(online: boolean): Promise<void>;
   close(): Promise<void>;

@@ -18,9 +18,11 @@ pub(super) async fn execute(context: &Context) -> Result<(), Failure> {
         () = stop.asked() => return Ok(()),
     };
     let addresses: Vec<_> = started.addresses().await.iter().map(ToString::to_string).collect();
+    let issuers: Vec<_> =
+        context.config.node.room_issuers.iter().map(|issuer| issuer.peer(started.id()).to_string()).collect();
     let ready = json!({
         "event": "ready", "http": started.url(), "peerId": started.id(), "addresses": addresses,
-        "threads": context.config.node.threads,
+        "threads": context.config.node.threads, "roomIssuers": issuers,
     });
     context.out.print(&ready, || {
         let mut lines = vec![
@@ -30,6 +32,7 @@ pub(super) async fn execute(context: &Context) -> Result<(), Failure> {
             format!("  threads   {}", context.config.node.threads),
         ];
         lines.extend(addresses.iter().map(|address| format!("  listens   {address}")));
+        lines.extend(issuers.iter().map(|issuer| format!("  rooms     take tokens of {issuer}")));
         lines.push(format!("  data      {}", context.data.path().display()));
         lines.push("Ctrl-C stops it.".into());
         lines.join("\n")

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::{ByteSize, Config, ConfigError, GlobalArgs, LogFormat, NodeArgs, NodeTier};
+use super::{ByteSize, Config, ConfigError, GlobalArgs, LogFormat, NodeArgs, NodeTier, RoomIssuer};
 use neuromesh::Tier;
 
 fn resolve(toml: &str, node: NodeArgs) -> Result<Config, ConfigError> {
@@ -52,6 +52,7 @@ fn mistakes_in_the_file_are_named() {
         ("max-memory = 0", "MiB"),
         ("threads = 0", "1 to 256"),
         ("threads = 257", "1 to 256"),
+        ("room-issuer = ['me']", "12D3KooW"),
         ("http = 8080", "http"),
         ("[[", "neuromesh.toml"),
     ] {
@@ -61,6 +62,20 @@ fn mistakes_in_the_file_are_named() {
     let missing = GlobalArgs { config: Some("/no/such/file.toml".into()), ..GlobalArgs::default() };
     let error = Config::resolve(&missing, &NodeArgs::default()).expect_err("no file").to_string();
     assert!(error.contains("/no/such/file.toml"));
+}
+
+#[test]
+fn issuers_of_tokens_are_named_by_their_peer_ids() {
+    let peer = neuromesh::PeerId::from_public_key([7; 32]);
+    let toml = format!("room-issuer = ['self', '{peer}']");
+    let config = resolve(&toml, NodeArgs::default()).expect("valid");
+    let own = neuromesh::PeerId::from_public_key([1; 32]);
+    assert_eq!(config.node.room_issuers.iter().map(|issuer| issuer.peer(own)).collect::<Vec<_>>(), [own, peer]);
+    let flags = NodeArgs { room_issuer: vec![RoomIssuer::Peer(peer)], ..NodeArgs::default() };
+    assert_eq!(resolve(&toml, flags).expect("valid").node.room_issuers, [RoomIssuer::Peer(peer)]);
+    assert!(resolve("", NodeArgs::default()).expect("valid").node.room_issuers.is_empty());
+    let many = NodeArgs { room_issuer: vec![RoomIssuer::Own; 9], ..NodeArgs::default() };
+    assert!(resolve("", many).expect_err("too many").to_string().contains("limit of 8"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Instant};
 
 use crate::fixture::{Node, doubling_file, json_of, neuromesh};
 
-const COMMANDS: [&[&str]; 10] = [
+const COMMANDS: [&[&str]; 12] = [
     &[],
     &["up"],
     &["run"],
@@ -15,12 +15,14 @@ const COMMANDS: [&[&str]; 10] = [
     &["models", "rm"],
     &["peers"],
     &["plugins", "pack"],
+    &["rooms", "grant"],
+    &["rooms", "show"],
 ];
 
 #[test]
 fn every_command_has_help_and_json() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for command in COMMANDS.into_iter().chain([&["id"][..], &["plugins"]]) {
+    for command in COMMANDS.into_iter().chain([&["id"][..], &["plugins"], &["rooms"]]) {
         let output = neuromesh(folder.path()).args(command).arg("--help").output().expect("it runs");
         let help = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && help.contains("Usage: neuromesh"), "{command:?}: {help}");
@@ -42,6 +44,18 @@ fn mistakes_are_told_and_fail() {
         &["up", "--threads", "257"],
         &["run", "m", "--input", "a", "--numerics", "quick"],
         &["up", "--max-memory", "much"],
+        &["up", "--room-issuer", "me"],
+        &["rooms", "grant", "studio"],
+        &["rooms", "grant", "studio", "--peer", "me"],
+        &[
+            "rooms",
+            "grant",
+            "studio",
+            "--peer",
+            "12D3KooWAHoEkEqnKzM5PXFygh2movVBCSX3k8tDsT2cneU68Gyt",
+            "--for",
+            "ever",
+        ],
         &["run", "m", "--input", "a", "--deadline", "0"],
         &["inspect", "m", "--input", "x=1xtwo"],
     ] {
@@ -58,6 +72,7 @@ fn mistakes_are_told_and_fail() {
         (&["inspect", "/no/such/model.onnx"], "ModelInvalid"),
         (&["inspect", "/proc/self/exe"], "ModelInvalid"),
         (&["run", "nothing", "--file", "/no/such/file"], "InvalidInput"),
+        (&["rooms", "show", "nmroom_"], "InvalidInput"),
         (&["peers", "--node", "ftp://x"], "NetworkError"),
         (&["peers", "--node", "http://127.0.0.1:1"], "NetworkError"),
         (&["up", "--config", "/no/such/file"], "Error"),

@@ -6,5 +6,6 @@ mod http;
 mod magika;
 mod mesh;
 mod relay;
+mod rooms;
 mod store;
 mod streams;

@@ -20,7 +20,7 @@
 //! [`Privacy::Device`](crate::Privacy::Device) is in no output but [`Output::Infer`]; an answer is given only when its
 //! receipt is signed by the peer that was asked, over this model, this input and this output.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ed25519_dalek::SigningKey;
 use rand::SeedableRng;
@@ -47,12 +47,12 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use crate::rooms::RoomError;
 pub use config::{Config, Limits};
 pub use error::{ErrorKind, ExchangeError, RunError, TaskError};
 pub use info::{LocalModel, ModelInfo, Path, PeerInfo};
 pub use input::{Input, TaskOutput};
 pub use output::{Event, Output};
-pub use room::RoomError;
 
 use input::Held;
 use job::{Asking, Job};
@@ -70,6 +70,8 @@ pub struct Mesh {
     router: Router,
     rooms: Rooms,
     room_names: BTreeMap<RoomId, Joined>,
+    /// Peers that a caller or the settings chose to connect to.
+    chosen: BTreeSet<PeerId>,
     links: BTreeMap<PeerId, Path>,
     held: BTreeMap<Digest, Held>,
     listening: Listening,
@@ -85,6 +87,8 @@ pub struct Mesh {
     shown_models: Vec<ModelInfo>,
     /// Something that this peer says of itself changed.
     profile_stale: bool,
+    /// Which nodes ask for grants, or whose they ask for, may have changed.
+    asking_stale: bool,
     /// Something that [`Mesh::models`] lists changed.
     models_stale: bool,
     outputs: VecDeque<Output>,
@@ -122,6 +126,7 @@ impl Mesh {
             agent: config.agent.clone(),
             serves: config.serves,
             slots: config.limits.slots,
+            issuers: config.room_issuers.clone(),
             ..Profile::default()
         };
         // Three streams of randomness, so that one machine's draws do not move another's.
@@ -133,6 +138,7 @@ impl Mesh {
             rng: ChaCha8Rng::seed_from_u64(seed.wrapping_add(2)),
             rooms: Rooms::new(me),
             room_names: BTreeMap::new(),
+            chosen: BTreeSet::new(),
             key,
             me,
             config,
@@ -148,6 +154,8 @@ impl Mesh {
             shown_peers: BTreeMap::new(),
             shown_models: Vec::new(),
             profile_stale: false,
+            // What the settings say is heard, too.
+            asking_stale: true,
             models_stale: false,
             outputs: VecDeque::new(),
         }
@@ -158,6 +166,7 @@ impl Mesh {
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         match input {
             Input::Connected { peer, path } => self.on_connected(now, peer, path),
+            Input::Chosen { peer } => self.on_chosen(peer),
             Input::Disconnected { peer } => self.on_disconnected(now, peer),
             Input::Rtt { peer, rtt } => self.on_rtt(now, peer, rtt),
             Input::Presence { peer, bytes } => self.presence.handle(now, presence::Input::Frame { peer, bytes }),
@@ -212,7 +221,7 @@ impl Mesh {
         if self.links.insert(peer, path).is_none() {
             self.presence.handle(now, presence::Input::Connected(peer));
         }
-        self.refresh_peer(peer);
+        self.refresh_peer(now, peer);
     }
 
     fn on_disconnected(&mut self, now: Timestamp, peer: PeerId) {
@@ -222,13 +231,13 @@ impl Mesh {
         self.rooms.linked(peer, None);
         self.presence.handle(now, presence::Input::Disconnected(peer));
         self.abandon_peer(now, peer);
-        self.refresh_peer(peer);
+        self.refresh_peer(now, peer);
     }
 
     fn on_rtt(&mut self, now: Timestamp, peer: PeerId, rtt: std::time::Duration) {
         if self.links.contains_key(&peer) {
             self.router.observe_rtt(now, peer, rtt);
-            self.refresh_peer(peer);
+            self.refresh_peer(now, peer);
         }
     }
 
@@ -241,6 +250,18 @@ impl Mesh {
     fn on_time(&mut self, now: Timestamp) {
         self.wake_jobs(now);
         self.wake_serving(now);
+        self.wake_presence(now);
+        self.wake_rooms(now);
+        // A room that was closed is not claimed any longer.
+        if self.profile_stale {
+            self.wake_presence(now);
+        }
+        if std::mem::take(&mut self.models_stale) {
+            self.refresh_models();
+        }
+    }
+
+    fn wake_presence(&mut self, now: Timestamp) {
         if std::mem::take(&mut self.profile_stale) {
             let profile = self.own_profile();
             self.presence.handle(now, presence::Input::Profile(profile));
@@ -248,22 +269,18 @@ impl Mesh {
             self.presence.handle(now, presence::Input::Tick);
         }
         while let Some(output) = self.presence.poll_output() {
-            self.on_presence(output);
-        }
-        self.wake_rooms(now);
-        if std::mem::take(&mut self.models_stale) {
-            self.refresh_models();
+            self.on_presence(now, output);
         }
     }
 
-    fn on_presence(&mut self, output: presence::Output) {
+    fn on_presence(&mut self, now: Timestamp, output: presence::Output) {
         match output {
             presence::Output::Send { peer, bytes } if self.links.contains_key(&peer) => {
                 self.outputs.push_back(Output::Presence { peer, bytes });
             }
             presence::Output::Send { .. } => {}
             presence::Output::Up(peer) | presence::Output::Changed(peer) | presence::Output::Down(peer) => {
-                self.refresh_peer(peer);
+                self.refresh_peer(now, peer);
             }
             presence::Output::Rejected { peer, error } => {
                 tracing::warn!(%peer, %error, "dropped a presence frame");

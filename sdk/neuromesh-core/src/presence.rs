@@ -14,6 +14,10 @@
 //! A record is newer by (generation, version): a restarted node has a higher generation. A node that is not heard of
 //! for [`Timing::expiry`] is gone; its last version is remembered for a while, so that old news do not revive it. A
 //! directly connected peer stays while the connection stands, however rarely a throttled tab speaks.
+//!
+//! A node that asks for grants ([`Profile::issuers`]) keeps to itself whoever claims to be in a room without one: it knows that node,
+//! and tells nobody of it. A record is signed as a whole, so it is passed on whole or not at all. In comparisons such a node is named
+//! only to itself and to whoever told of it last, as others would ask for it in vain.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -24,7 +28,10 @@ use ed25519_dalek::SigningKey;
 use rand::{Rng, SeedableRng, seq::IteratorRandom};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{PeerId, Timestamp};
+use crate::{
+    PeerId, Timestamp,
+    rooms::{Granted, RoomId},
+};
 
 mod frame;
 mod profile;
@@ -145,7 +152,20 @@ pub struct Presence {
 struct Node {
     record: Record,
     profile: Profile,
+    /// Its grants that are its own and their issuers'.
+    granted: Vec<Granted>,
+    /// Who told of it last.
+    from: PeerId,
     expires: Timestamp,
+}
+
+impl Node {
+    /// Whether a node that asks for grants of these issuers, of none if it does not ask, tells others of this one.
+    fn may_be_told(&self, issuers: &[PeerId], now: Timestamp) -> bool {
+        let good = |one: &Granted| issuers.contains(&one.issuer) && one.holds(now);
+        let is_granted = |room: &RoomId| self.granted.iter().any(|one| one.room == *room && good(one));
+        issuers.is_empty() || self.profile.rooms.iter().all(is_granted)
+    }
 }
 
 #[derive(Debug)]
@@ -182,7 +202,7 @@ impl Presence {
     /// Takes what happened.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         match input {
-            Input::Connected(peer) => self.on_connected(peer),
+            Input::Connected(peer) => self.on_connected(now, peer),
             Input::Disconnected(peer) => self.on_disconnected(now, peer),
             Input::Frame { peer, bytes } => {
                 if let Err(error) = self.on_frame(now, peer, &bytes) {
@@ -223,6 +243,11 @@ impl Presence {
         self.nodes.get(peer).map(|node| &node.profile)
     }
 
+    /// The grants of another node that are its own and their issuers'; that they count and hold is for the caller to see.
+    pub fn granted(&self, peer: &PeerId) -> &[Granted] {
+        self.nodes.get(peer).map(|node| node.granted.as_slice()).unwrap_or_default()
+    }
+
     /// The version known of a node; this one's own for its own id.
     pub fn version(&self, peer: &PeerId) -> Option<Version> {
         if *peer == self.me { Some(self.own.version) } else { self.nodes.get(peer).map(|node| node.record.version) }
@@ -233,9 +258,9 @@ impl Presence {
         self.nodes.iter().map(|(peer, node)| (peer, &node.profile))
     }
 
-    fn on_connected(&mut self, peer: PeerId) {
+    fn on_connected(&mut self, now: Timestamp, peer: PeerId) {
         if peer != self.me && self.connected.insert(peer) {
-            self.send(peer, &Frame::Digest(self.digest()));
+            self.send(peer, &Frame::Digest(self.digest(now, &peer)));
         }
     }
 
@@ -262,7 +287,7 @@ impl Presence {
         }
         match Frame::decode(bytes)? {
             Frame::Root(root) => {
-                let digest = self.digest();
+                let digest = self.digest(now, &peer);
                 if frame::root(&digest) != root {
                     self.send(peer, &Frame::Digest(digest));
                 }
@@ -277,7 +302,7 @@ impl Presence {
                     .take(MAX_WANTS)
                     .collect();
                 let lacks = |record: &Record| theirs.get(&record.node).is_none_or(|v| *v < record.version);
-                let records = self.gather(wants.len(), lacks);
+                let records = self.gather(now, wants.len(), lacks);
                 if !records.is_empty() || !wants.is_empty() {
                     self.send(peer, &Frame::Delta { records, wants });
                 }
@@ -288,7 +313,8 @@ impl Presence {
                     self.learn(now, peer, record)?;
                 }
                 let wants: BTreeMap<PeerId, Version> = wants.into_iter().map(|s| (s.node, s.version)).collect();
-                let records = self.gather(0, |record| wants.get(&record.node).is_some_and(|v| *v < record.version));
+                let records =
+                    self.gather(now, 0, |record| wants.get(&record.node).is_some_and(|v| *v < record.version));
                 if !records.is_empty() {
                     self.send(peer, &Frame::Delta { records, wants: Vec::new() });
                 }
@@ -300,6 +326,9 @@ impl Presence {
     fn learn(&mut self, now: Timestamp, from: PeerId, record: Record) -> Result<(), RecordError> {
         let node = record.node;
         if self.seen(&node).is_some_and(|seen| record.version <= seen) {
+            if let Some(known) = self.nodes.get_mut(&node) {
+                known.from = from;
+            }
             return Ok(());
         }
         let profile = record.verify()?;
@@ -315,7 +344,12 @@ impl Presence {
         }
         self.gone.remove(&node);
         let expires = now + self.timing.expiry;
-        let change = match self.nodes.insert(node, Node { record, profile, expires }) {
+        // Signatures that were checked once are not checked at every heartbeat.
+        let granted = match self.nodes.get(&node) {
+            Some(known) if known.profile.grants == profile.grants => known.granted.clone(),
+            _ => profile.grants.iter().filter_map(|grant| grant.granted(&node).ok()).collect(),
+        };
+        let change = match self.nodes.insert(node, Node { record, profile, granted, from, expires }) {
             None => Some(Output::Up(node)),
             Some(old) if old.profile != self.nodes[&node].profile => Some(Output::Changed(node)),
             Some(_) => None,
@@ -349,8 +383,8 @@ impl Presence {
         self.expire(now);
         if self.gossip_at <= now {
             self.gossip_at = now + self.timing.gossip;
-            let root = frame::root(&self.digest());
             for peer in self.connected.iter().copied().choose_multiple(&mut self.rng, self.timing.fanout) {
+                let root = frame::root(&self.digest(now, &peer));
                 self.send(peer, &Frame::Root(root));
             }
         }
@@ -375,7 +409,10 @@ impl Presence {
         let dead: Vec<PeerId> = self.nodes.iter().filter(|(p, n)| late(p, n)).map(|(peer, _)| *peer).collect();
         for peer in dead {
             let node = self.nodes.remove(&peer).expect("taken from this map just now");
-            self.gone.insert(peer, Gone { version: node.record.version, until: now + self.timing.memory });
+            // Of whom nobody was told, nobody need hear that it is gone.
+            if node.may_be_told(&self.profile.issuers, now) {
+                self.gone.insert(peer, Gone { version: node.record.version, until: now + self.timing.memory });
+            }
             self.emit(Output::Down(peer));
         }
         self.gone.retain(|_, gone| gone.until > now);
@@ -389,9 +426,12 @@ impl Presence {
         self.version(node).or_else(|| self.gone.get(node).map(|gone| gone.version))
     }
 
-    fn digest(&self) -> Vec<Seen> {
+    fn digest(&self, now: Timestamp, to: &PeerId) -> Vec<Seen> {
         let own = std::iter::once((&self.me, self.own.version));
-        let nodes = self.nodes.iter().map(|(peer, node)| (peer, node.record.version));
+        let issuers = &self.profile.issuers;
+        let is_named =
+            |(peer, node): &(&PeerId, &Node)| *peer == to || node.from == *to || node.may_be_told(issuers, now);
+        let nodes = self.nodes.iter().filter(is_named).map(|(peer, node)| (peer, node.record.version));
         let gone = self.gone.iter().map(|(peer, gone)| (peer, gone.version));
         let mut all: Vec<Seen> =
             own.chain(nodes).chain(gone).take(MAX_NODES).map(|(node, version)| Seen { node: *node, version }).collect();
@@ -401,9 +441,10 @@ impl Presence {
 
     /// The records that pass `test`, as many as fit in a frame beside `wants` wants, from a random one on, so that
     /// what did not fit has its chance next time.
-    fn gather(&mut self, wants: usize, test: impl Fn(&Record) -> bool) -> Vec<Record> {
+    fn gather(&mut self, now: Timestamp, wants: usize, test: impl Fn(&Record) -> bool) -> Vec<Record> {
+        let told = self.nodes.values().filter(|node| node.may_be_told(&self.profile.issuers, now));
         let mut all: Vec<&Record> =
-            std::iter::once(&self.own).chain(self.nodes.values().map(|n| &n.record)).filter(|r| test(r)).collect();
+            std::iter::once(&self.own).chain(told.map(|node| &node.record)).filter(|record| test(record)).collect();
         if !all.is_empty() {
             let start = self.rng.random_range(0..all.len());
             all.rotate_left(start);

@@ -3,7 +3,8 @@
 //! The members of a room stand on a ring, sorted by a hash of room and peer. Each stays directly connected to the [`EACH_WAY`] next
 //! on either side: a room of up to [`NEIGHBOURS`] and one more is fully connected, a larger one is connected as a whole however
 //! many join, and whoever leaves is replaced by the next. Of two neighbours the one that stands before the other dials; the other
-//! does if that takes too long. Whom presence names a member of a room is signed by itself ([`crate::presence`]).
+//! does if that takes too long. Whom presence names a member of a room is signed by itself ([`crate::presence`]); where nodes ask for
+//! it, a member also shows a [`Grant`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,6 +15,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{PeerId, Timestamp, mesh::Path};
+
+mod gate;
+mod grant;
+
+use gate::Gate;
+pub use gate::MAX_ISSUERS;
+pub use grant::{GRANT_BYTES, Grant, GrantError, Granted, TOKEN_CHARS, TOKEN_PREFIX};
 
 /// Neighbours on each side of the ring.
 pub const EACH_WAY: usize = 3;
@@ -45,6 +53,12 @@ impl RoomId {
         Self(digest[..16].try_into().expect("half of a digest"))
     }
 
+    /// Reads what is printed: 32 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut id = [0; 16];
+        hex::decode_to_slice(text, &mut id).ok().map(|()| Self(id))
+    }
+
     /// Where a peer stands on the ring.
     fn place(&self, peer: &PeerId) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key("neuromesh ring 1");
@@ -59,9 +73,32 @@ impl fmt::Display for RoomId {
     }
 }
 
+/// Why a peer is not in a room, or not any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RoomError {
+    /// The name is empty or over its bound.
+    #[error("a room's name has 1 to {MAX_ROOM_NAME} bytes")]
+    Name,
+    /// In too many.
+    #[error("over the limit of {MAX_ROOMS} rooms; leave one first")]
+    TooMany,
+    /// Nodes ask for a token, and none was given.
+    #[error(
+        "a token is needed here to be in a room: have one made for this peer's id on a node that issues them \
+         (`neuromesh rooms grant NAME --peer ID`), and join with it"
+    )]
+    NoGrant,
+    /// The token does not hold.
+    #[error("the room's token does not hold: {0}")]
+    Grant(#[from] GrantError),
+}
+
+/// What a peer says of itself; whether that makes it a member is asked of the gate of each room.
 #[derive(Clone, Debug, Default)]
 struct Member {
     rooms: BTreeSet<RoomId>,
+    granted: Vec<Granted>,
     addresses: Vec<String>,
 }
 
@@ -79,13 +116,19 @@ pub enum Output {
     Dial(PeerId, String),
     /// Close the connection with this peer, which no room needs any more.
     Drop(PeerId),
+    /// This peer is not in the room any more.
+    Closed(RoomId, RoomError),
+    /// A grant of this peer has expired.
+    Expired(PeerId),
 }
 
 /// The rooms of one peer.
 #[derive(Debug)]
 pub struct Rooms {
     me: PeerId,
-    joined: BTreeSet<RoomId>,
+    joined: BTreeMap<RoomId, Gate>,
+    /// Whose grants the nodes ask for now.
+    asked: BTreeSet<PeerId>,
     members: BTreeMap<PeerId, Member>,
     links: BTreeMap<PeerId, Path>,
     attempts: BTreeMap<PeerId, Attempt>,
@@ -93,6 +136,9 @@ pub struct Rooms {
     kept: BTreeMap<PeerId, Option<Timestamp>>,
     /// Something changed by which neighbours are chosen.
     stale: bool,
+    /// Until when grants were looked at.
+    looked: Timestamp,
+    expired: BTreeSet<PeerId>,
 }
 
 impl Rooms {
@@ -100,44 +146,80 @@ impl Rooms {
     pub fn new(me: PeerId) -> Self {
         Self {
             me,
-            joined: BTreeSet::new(),
+            joined: BTreeMap::new(),
+            asked: BTreeSet::new(),
             members: BTreeMap::new(),
             links: BTreeMap::new(),
             attempts: BTreeMap::new(),
             kept: BTreeMap::new(),
             stale: false,
+            looked: Timestamp::default(),
+            expired: BTreeSet::new(),
         }
     }
 
-    /// Joins. False when it is in [`MAX_ROOMS`] already.
-    pub fn join(&mut self, room: RoomId) -> bool {
-        let fits = self.joined.len() < MAX_ROOMS || self.joined.contains(&room);
-        if fits {
-            self.stale |= self.joined.insert(room);
+    /// Joins, or goes on with another grant; without one the grant that it joined with stays.
+    ///
+    /// # Errors
+    /// [`RoomError`]; nothing has changed then.
+    pub fn join(&mut self, now: Timestamp, room: RoomId, grant: Option<Grant>) -> Result<(), RoomError> {
+        let known = self.joined.get(&room);
+        if known.is_none() && self.joined.len() >= MAX_ROOMS {
+            return Err(RoomError::TooMany);
         }
-        fits
+        let mut gate = known.cloned().unwrap_or_default();
+        gate.ask(&self.asked);
+        if let Some(grant) = grant {
+            // Whether its issuer counts, the gate knows.
+            grant.check(&room, &self.me, &BTreeSet::new(), now)?;
+            gate.grant = Some(grant);
+        }
+        gate.admits_self(now)?;
+        self.joined.insert(room, gate);
+        self.stale = true;
+        Ok(())
     }
 
     /// Leaves.
     pub fn leave(&mut self, room: &RoomId) {
-        self.stale |= self.joined.remove(room);
+        self.stale |= self.joined.remove(room).is_some();
     }
 
     /// The rooms joined.
     pub fn joined(&self) -> impl Iterator<Item = RoomId> {
-        self.joined.iter().copied()
+        self.joined.keys().copied()
     }
 
-    /// What a peer says of itself now.
-    pub fn seen(&mut self, peer: PeerId, rooms: &[RoomId], addresses: &[String]) {
+    /// The grants by which they were joined.
+    pub fn grants(&self) -> impl Iterator<Item = &Grant> {
+        self.joined.values().filter_map(|gate| gate.grant.as_ref())
+    }
+
+    /// Whose grants are asked for now, by this peer's own settings or by nodes that it chose to connect to. It counts for the rooms
+    /// that are joined as long as they are. Whether that changes who is a member of them.
+    pub fn ask(&mut self, issuers: BTreeSet<PeerId>) -> bool {
+        let mut changed = false;
+        for gate in self.joined.values_mut() {
+            changed |= gate.ask(&issuers);
+        }
+        self.asked = issuers;
+        self.stale |= changed;
+        changed
+    }
+
+    /// What a peer says of itself now, and which of its grants are its own and its issuers'.
+    pub fn seen(&mut self, peer: PeerId, rooms: &[RoomId], granted: &[Granted], addresses: &[String]) {
         let rooms: BTreeSet<_> = rooms.iter().copied().collect();
         if peer == self.me || rooms.is_empty() {
             self.gone(&peer);
             return;
         }
         let member = self.members.entry(peer).or_default();
-        self.stale |= member.rooms != rooms;
+        self.stale |= member.rooms != rooms || member.granted != granted;
         member.rooms = rooms;
+        if member.granted != granted {
+            member.granted = granted.to_vec();
+        }
         if member.addresses != addresses {
             member.addresses = addresses.to_vec();
         }
@@ -157,13 +239,36 @@ impl Rooms {
         self.stale |= before != path;
     }
 
-    /// Whether a peer is in one of the rooms that this peer is in.
-    pub fn shares(&self, peer: &PeerId) -> bool {
-        self.members.get(peer).is_some_and(|member| !member.rooms.is_disjoint(&self.joined))
+    /// The rooms of this peer that another one is a member of, too.
+    pub fn shared(&self, peer: &PeerId, now: Timestamp) -> impl Iterator<Item = RoomId> {
+        let member = self.members.get(peer);
+        let is_in = move |(room, gate): &(&RoomId, &Gate)| {
+            member.is_some_and(|member| member.rooms.contains(room) && gate.admits(room, &member.granted, now))
+        };
+        self.joined.iter().filter(is_in).map(|(room, _)| *room)
+    }
+
+    /// Whether a message of a room may be taken from a peer: from anybody where this peer needs no grant to be in.
+    pub fn hears(&self, room: &RoomId, peer: Option<&PeerId>, now: Timestamp) -> bool {
+        let open = self.joined.get(room).is_none_or(|gate| !gate.is_closed());
+        open || peer.is_some_and(|peer| self.shared(peer, now).any(|shared| shared == *room))
+    }
+
+    /// Whether it takes a grant to be in one of the rooms joined.
+    pub fn is_gated(&self) -> bool {
+        self.joined.values().any(Gate::is_closed)
+    }
+
+    /// Who is a member of one of the rooms joined.
+    pub fn fellows(&self, now: Timestamp) -> impl Iterator<Item = PeerId> {
+        self.members.keys().filter(move |peer| self.shared(peer, now).next().is_some()).copied()
     }
 
     /// The next thing to do; a connection over which something is under way (`busy`) is not closed yet.
     pub fn poll_output(&mut self, now: Timestamp, busy: impl Fn(&PeerId) -> bool) -> Option<Output> {
+        if let Some(output) = self.look(now) {
+            return Some(output);
+        }
         if std::mem::take(&mut self.stale) {
             self.choose(now);
         }
@@ -193,12 +298,36 @@ impl Rooms {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let attempts = self.attempts.values().map(|attempt| attempt.at);
         let drops = self.kept.values().flatten().map(|since| *since + AFTERGLOW);
-        attempts.chain(drops).min()
+        let own = self.grants().map(Grant::until);
+        attempts.chain(drops).chain(own).chain(self.ends().map(|(_, end)| end)).min()
+    }
+
+    /// When grants of others end that may make them members, those that ended already left out.
+    fn ends(&self) -> impl Iterator<Item = (PeerId, Timestamp)> {
+        let all = self.members.iter().flat_map(|(peer, member)| member.granted.iter().map(move |one| (*peer, one)));
+        let counts = |one: &Granted| self.joined.get(&one.room).is_some_and(Gate::is_closed) && one.until > self.looked;
+        all.filter(move |(_, one)| counts(one)).map(|(peer, one)| (peer, one.until))
+    }
+
+    /// Looks at grants whose time is over.
+    fn look(&mut self, now: Timestamp) -> Option<Output> {
+        let over = self.joined.iter().find_map(|(room, gate)| Some((*room, gate.admits_self(now).err()?)));
+        if let Some((room, error)) = over {
+            self.leave(&room);
+            return Some(Output::Closed(room, error));
+        }
+        let expired: Vec<PeerId> = self.ends().filter(|(_, end)| *end <= now).map(|(peer, _)| peer).collect();
+        self.stale |= !expired.is_empty();
+        self.expired.extend(expired);
+        self.looked = self.looked.max(now);
+        self.expired.pop_first().map(Output::Expired)
     }
 
     /// The peers next to this one in a room: those after it, then those before it, the nearest first.
-    fn neighbours(&self, room: RoomId) -> (Vec<PeerId>, Vec<PeerId>) {
-        let others = self.members.iter().filter(|(_, member)| member.rooms.contains(&room)).map(|(peer, _)| *peer);
+    fn neighbours(&self, room: RoomId, now: Timestamp) -> (Vec<PeerId>, Vec<PeerId>) {
+        let gate = &self.joined[&room];
+        let is_in = |member: &Member| member.rooms.contains(&room) && gate.admits(&room, &member.granted, now);
+        let others = self.members.iter().filter(|(_, member)| is_in(member)).map(|(peer, _)| *peer);
         let mut ring: Vec<_> = others.chain([self.me]).map(|peer| (room.place(&peer), peer)).collect();
         ring.sort_unstable();
         let mine = ring.iter().position(|(_, peer)| *peer == self.me).expect("on the ring itself");
@@ -210,8 +339,8 @@ impl Rooms {
     /// Whom to be connected with, and when to dial whom.
     fn choose(&mut self, now: Timestamp) {
         let mut wanted = BTreeMap::new();
-        for room in &self.joined {
-            let (after, before) = self.neighbours(*room);
+        for room in self.joined.keys() {
+            let (after, before) = self.neighbours(*room, now);
             for peer in after.iter().chain(&before) {
                 let wait = match (after.contains(peer), before.contains(peer)) {
                     (true, true) if self.me > *peer => POLITENESS,
@@ -246,6 +375,9 @@ impl Rooms {
     }
 }
 
+#[cfg(test)]
+#[path = "rooms/gate_tests.rs"]
+mod gate_tests;
 #[cfg(test)]
 #[path = "rooms/tests.rs"]
 mod tests;

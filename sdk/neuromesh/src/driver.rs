@@ -2,7 +2,11 @@
 
 mod streams;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::channel::oneshot;
 use neuromesh_core::{
@@ -12,7 +16,7 @@ use neuromesh_core::{
         self, ErrorKind as RunKind, ExchangeError, Input, LocalModel, ModelInfo, Output, PeerInfo, RunError, TaskError,
         TaskOutput,
     },
-    rooms::RoomId,
+    rooms::{Grant, RoomId},
 };
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc};
@@ -31,6 +35,14 @@ use crate::{
 pub(crate) const QUEUE: usize = 1024;
 /// How long [`Command::Close`] waits for requests under way.
 const DRAIN: Duration = Duration::from_secs(4);
+
+/// What the gossip topics of rooms begin with.
+const ROOM_TOPIC: &str = "neuromesh/room/";
+
+/// The gossip topic of a room's messages.
+pub(crate) fn room_topic(room: &RoomId) -> String {
+    format!("{ROOM_TOPIC}{room}")
+}
 
 /// What a mesh reports to whoever listens.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -103,6 +115,13 @@ pub enum Event {
     },
     /// Models came or went, here or elsewhere.
     Models,
+    /// This peer is not in a room any more, though nobody left it: a token is needed, and there is none that holds.
+    RoomClosed {
+        /// Its name.
+        room: String,
+        /// Why; of the kind [`ErrorKind::RoomDenied`].
+        error: String,
+    },
     /// A message on a topic that was joined.
     Message {
         /// The topic.
@@ -129,7 +148,7 @@ pub(crate) enum Command {
     Manifest(Digest, oneshot::Sender<Option<neuromesh_core::Manifest>>),
     Fetch(String, oneshot::Sender<Result<Digest, Error>>),
     ModelsChanged(oneshot::Sender<()>),
-    JoinRoom { name: String, serves: bool, reply: oneshot::Sender<Result<RoomId, Error>> },
+    JoinRoom { name: String, serves: bool, grant: Option<Grant>, reply: oneshot::Sender<Result<RoomId, Error>> },
     LeaveRoom(String),
     Close(oneshot::Sender<()>),
 }
@@ -162,6 +181,8 @@ pub(crate) struct Driver {
     pub asking: BTreeMap<ExchangeId, Cancel>,
     pub tasks: BTreeMap<TaskId, Cancel>,
     next_exchange: u64,
+    /// With whom alone the swarm gossips, as it was told last.
+    gossips_with: Option<BTreeSet<PeerId>>,
     closing: Option<(Timestamp, oneshot::Sender<()>)>,
 }
 
@@ -191,6 +212,7 @@ impl Driver {
             asking: BTreeMap::new(),
             tasks: BTreeMap::new(),
             next_exchange: 0,
+            gossips_with: None,
             closing: None,
         }
     }
@@ -204,6 +226,7 @@ impl Driver {
         self.offer_models();
         loop {
             self.carry_out();
+            self.limit_gossip();
             if self.drained() {
                 break;
             }
@@ -274,9 +297,9 @@ impl Driver {
                 let (fetcher, happened) = (self.fetcher.clone(), self.happened.clone());
                 platform::spawn(async move { report_installed(&fetcher, &happened, Some(done)).await });
             }
-            Command::JoinRoom { name, serves, reply } => {
-                let joined = self.machine.join_room(platform::now(), &name, serves);
-                let _ = reply.send(joined.map_err(|error| Error::new(ErrorKind::InvalidInput, error.to_string())));
+            Command::JoinRoom { name, serves, grant, reply } => {
+                let joined = self.machine.join_room(platform::now(), &name, serves, grant);
+                let _ = reply.send(joined.map_err(Error::from));
             }
             Command::LeaveRoom(name) => self.machine.leave_room(platform::now(), &name),
             Command::Close(done) => {
@@ -302,9 +325,20 @@ impl Driver {
                 self.input(Input::Disconnected { peer });
             }
             Notice::Rtt(peer, rtt) => self.input(Input::Rtt { peer, rtt }),
-            Notice::Gossip { topic, from, data } => self.emit(Event::Message { topic, from, data }),
+            Notice::Chosen(peer) => self.input(Input::Chosen { peer }),
+            Notice::Gossip { topic, from, data } => {
+                if self.hears(&topic, from) {
+                    self.emit(Event::Message { topic, from, data });
+                }
+            }
             Notice::Online(online) => self.emit(Event::Status { online }),
         }
+    }
+
+    /// Whether a message is for whoever listens: in a room that takes a token, members alone are heard.
+    fn hears(&self, topic: &str, from: Option<PeerId>) -> bool {
+        let Some(room) = topic.strip_prefix(ROOM_TOPIC).and_then(RoomId::from_hex) else { return true };
+        self.machine.hears(platform::now(), &room, from.as_ref())
     }
 
     fn on_happened(&mut self, happened: Happened) {
@@ -396,9 +430,18 @@ impl Driver {
                         self.links.tell_swarm(swarm::Command::Reach(peer, address));
                     }
                 }
-                Output::Disconnect { peer } => self.links.tell_swarm(swarm::Command::HangUp(peer)),
+                Output::Disconnect { peer } => {
+                    self.links.tell_swarm(swarm::Command::HangUp(peer));
+                }
                 Output::Event(event) => self.on_event(event),
             }
+        }
+    }
+
+    fn limit_gossip(&mut self) {
+        let only = self.machine.gossips_with(platform::now());
+        if only != self.gossips_with && self.links.tell_swarm(swarm::Command::GossipWith(only.clone())) {
+            self.gossips_with = only;
         }
     }
 
@@ -407,6 +450,11 @@ impl Driver {
             mesh::Event::PeerUp(peer) | mesh::Event::PeerChanged(peer) => self.emit(Event::Peer { peer }),
             mesh::Event::PeerDown(id) => self.emit(Event::PeerGone { id }),
             mesh::Event::ModelsChanged => self.emit(Event::Models),
+            mesh::Event::RoomClosed { room, name, error } => {
+                tracing::info!(room = %name, %error, "not in the room any more");
+                self.links.tell_swarm(swarm::Command::Leave(room_topic(&room)));
+                self.emit(Event::RoomClosed { room: name, error: error.to_string() });
+            }
             mesh::Event::Sent { id, peer, tier, model } => {
                 self.emit(Event::Request { request_id: id.0, peer, tier, model });
             }

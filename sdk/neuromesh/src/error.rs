@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use neuromesh_core::payload::PayloadError;
+use neuromesh_core::{
+    payload::PayloadError,
+    rooms::{GrantError, RoomError},
+};
 
 use crate::storage::StorageError;
 
@@ -33,6 +36,8 @@ pub enum ErrorKind {
     Network,
     /// The mesh was closed.
     Closed,
+    /// A node asks for a token to be in a room, and there is none that holds.
+    RoomDenied,
     /// A plugin trapped or went over its limits.
     PluginFailed,
     /// Running the model failed everywhere it was tried.
@@ -54,6 +59,7 @@ impl ErrorKind {
             Self::QuotaExceeded => "QuotaExceeded",
             Self::Network => "NetworkError",
             Self::Closed => "Closed",
+            Self::RoomDenied => "RoomDenied",
             Self::PluginFailed => "PluginFailed",
             Self::RunFailed => "RunFailed",
         }
@@ -93,6 +99,17 @@ impl std::error::Error for Error {}
 impl From<PayloadError> for Error {
     fn from(error: PayloadError) -> Self {
         Self::new(ErrorKind::InvalidInput, error.to_string())
+    }
+}
+
+impl From<RoomError> for Error {
+    fn from(error: RoomError) -> Self {
+        let kind = match error {
+            RoomError::Grant(GrantError::Malformed | GrantError::Version(_)) => ErrorKind::InvalidInput,
+            RoomError::NoGrant | RoomError::Grant(_) => ErrorKind::RoomDenied,
+            _ => ErrorKind::InvalidInput,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

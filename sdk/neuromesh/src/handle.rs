@@ -15,6 +15,7 @@ use libp2p::{Multiaddr, StreamProtocol, identity::Keypair};
 use neuromesh_core::{
     Answer, Digest, Manifest, Mesh as Machine, PeerId, Request, RequestId, Tier,
     mesh::{self, ModelInfo, PeerInfo},
+    rooms::{Grant, MAX_ISSUERS, RoomError},
 };
 use tokio::sync::{Mutex, broadcast, mpsc};
 
@@ -56,6 +57,9 @@ pub struct Config {
     pub tier: Tier,
     /// Whether it runs models for others.
     pub serves: bool,
+    /// Whose tokens this peer asks of whoever is in a room, at most 8; none when it does not ask. Peers that dial it by its address
+    /// follow, and take for members only those who show one; see [`Mesh::join_room`].
+    pub room_issuers: Vec<PeerId>,
     /// Addresses to listen on.
     pub listen: Vec<Multiaddr>,
     /// Addresses of peers to stay connected to.
@@ -83,6 +87,7 @@ impl Config {
             key,
             tier,
             serves: !matches!(tier, Tier::Device),
+            room_issuers: Vec::new(),
             listen: Vec::new(),
             dial: Vec::new(),
             external: Vec::new(),
@@ -128,8 +133,12 @@ impl Mesh {
     /// connected shows in [`Mesh::events`].
     ///
     /// # Errors
-    /// An address that cannot be listened on; storage that cannot be read.
+    /// An address that cannot be listened on; storage that cannot be read; too many [`Config::room_issuers`].
     pub async fn join(config: Config, parts: Parts) -> Result<Self, Error> {
+        if config.room_issuers.len() > MAX_ISSUERS {
+            let text = format!("over the limit of {MAX_ISSUERS} issuers of tokens for rooms");
+            return Err(Error::new(ErrorKind::InvalidInput, text));
+        }
         let mut secret = config.key;
         let key = Keypair::ed25519_from_bytes(&mut secret)
             .map_err(|error| Error::new(ErrorKind::InvalidInput, format!("identity key: {error}")))?;
@@ -170,6 +179,7 @@ impl Mesh {
             seed,
             generation: now.as_millis(),
             serves: config.serves,
+            room_issuers: config.room_issuers.clone(),
             ..mesh::Config::new(config.key, config.tier)
         };
         machine_config.limits.slots = u32::try_from(config.concurrency.max(1)).unwrap_or(u32::MAX);
@@ -380,14 +390,20 @@ impl Mesh {
     }
 
     /// Joins a room: its members are found through the peers that this one is connected with, dialled directly, and may ask this peer
-    /// to run models if `serves` says so.
+    /// to run models if [`RoomOptions::serves`] says so. Joining again changes the options.
+    ///
+    /// Where a node asks for tokens ([`Config::room_issuers`]) that this peer dialled by its address, the room is for those alone who
+    /// have one, until it is left; the same after joining with a token. What a node asks for is known once it is in [`Mesh::peers`]:
+    /// a room that was joined before without a token, or whose token expires, ends with [`Event::RoomClosed`].
     ///
     /// # Errors
-    /// A bad name, or too many rooms.
-    pub async fn join_room(&self, name: &str, serves: bool) -> Result<Room, Error> {
-        let asked = name.to_owned();
-        let joined = self.ask_driver(|reply| driver::Command::JoinRoom { name: asked, serves, reply }).await??;
-        let room = Room { mesh: self.clone(), name: name.to_owned(), topic: format!("neuromesh/room/{joined}") };
+    /// A bad name or token, or too many rooms; [`ErrorKind::RoomDenied`] when a node asks for a token and there is none, or not one
+    /// for this room and this peer that holds now and is signed by an issuer that the node names.
+    pub async fn join_room(&self, name: &str, options: &RoomOptions) -> Result<Room, Error> {
+        let grant = options.token.as_deref().map(str::parse::<Grant>).transpose().map_err(RoomError::from)?;
+        let (asked, serves) = (name.to_owned(), options.serves);
+        let joined = self.ask_driver(|reply| driver::Command::JoinRoom { name: asked, serves, grant, reply }).await??;
+        let room = Room { mesh: self.clone(), name: name.to_owned(), topic: driver::room_topic(&joined) };
         self.ask_swarm(|reply| swarm::Command::Join(room.topic.clone(), reply)).await??;
         Ok(room)
     }
@@ -459,7 +475,23 @@ impl Accepted {
     }
 }
 
-/// A room that this peer is in; clones are the same. It is left by [`Room::leave`] only.
+/// How to be in a room.
+#[derive(Clone, Debug)]
+pub struct RoomOptions {
+    /// Whether this peer runs models for the room's members.
+    pub serves: bool,
+    /// What the room's issuer signed for this peer, in rooms that take it; without one, a token given before stays.
+    pub token: Option<String>,
+}
+
+impl Default for RoomOptions {
+    fn default() -> Self {
+        Self { serves: true, token: None }
+    }
+}
+
+/// A room that this peer is in; clones are the same. It is left by [`Room::leave`], or ends with
+/// [`Event::RoomClosed`].
 #[derive(Clone)]
 pub struct Room {
     mesh: Mesh,

@@ -53,7 +53,7 @@ pub use docs::Doc;
 pub use driver::Event;
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "mesh")]
-pub use handle::{Accepted, Config, Mesh, Parts, Progress, Room};
+pub use handle::{Accepted, Config, Mesh, Parts, Progress, Room, RoomOptions};
 #[cfg(feature = "mesh")]
 pub use libp2p::Multiaddr;
 pub use neuromesh_core as core;

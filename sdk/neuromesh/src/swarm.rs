@@ -48,6 +48,8 @@ pub(crate) enum Notice {
     /// It is reached otherwise than before.
     Path(PeerId, Path),
     Disconnected(PeerId),
+    /// An address that was asked for led to it.
+    Chosen(PeerId),
     /// Where this peer can be reached now.
     Addresses(Vec<Multiaddr>),
     Rtt(PeerId, Duration),
@@ -68,6 +70,8 @@ pub(crate) enum Command {
     SetOnline(bool, oneshot::Sender<()>),
     Join(String, oneshot::Sender<Result<(), Error>>),
     Leave(String),
+    /// With whom alone to gossip; with everybody, where it is none.
+    GossipWith(Option<BTreeSet<PeerId>>),
     Publish(String, Vec<u8>, oneshot::Sender<Result<(), Error>>),
     Close(oneshot::Sender<()>),
 }
@@ -345,6 +349,10 @@ impl Task {
             Command::Leave(topic) => {
                 self.swarm.behaviour_mut().gossipsub.inner.unsubscribe(&gossipsub::IdentTopic::new(topic));
             }
+            Command::GossipWith(only) => {
+                let only = only.map(|peers| peers.iter().filter_map(libp2p_id).collect());
+                self.swarm.behaviour_mut().gossipsub.limit(only);
+            }
             Command::Reach(peer, address) => {
                 let Some(id) = libp2p_id(&peer).filter(|_| self.online) else { return };
                 // A circuit may be there already: only the swarm's own idea of a peer that is dialled is in the way.
@@ -379,17 +387,18 @@ impl Task {
     async fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
-                if core_id(&peer_id).is_none() {
+                let Some(peer) = core_id(&peer_id) else {
                     tracing::info!(peer = %peer_id, "peer without an Ed25519 identity refused");
                     let _ = self.swarm.disconnect_peer_id(peer_id);
                     return;
-                }
+                };
                 if !self.online {
                     let _ = self.swarm.disconnect_peer_id(peer_id);
                     return;
                 }
                 if let Some(address) = self.dialed.get(&connection_id).cloned() {
                     self.dialer.connected(&address);
+                    self.notify(Notice::Chosen(peer)).await;
                     self.answer(&address, Ok(()));
                 }
                 if endpoint.is_dialer() {

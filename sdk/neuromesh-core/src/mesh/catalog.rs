@@ -4,7 +4,7 @@ use std::{cmp::Ordering, collections::BTreeMap, time::Duration};
 
 use super::{Event, Mesh, ModelInfo, Path, PeerInfo};
 use crate::{
-    Digest, PeerId, ShapeClass, Tier,
+    Digest, PeerId, ShapeClass, Tier, Timestamp,
     presence::{Offer, Profile},
     router::Source,
 };
@@ -121,17 +121,22 @@ impl Mesh {
             queue: u32::try_from(self.tasks.len()).unwrap_or(u32::MAX),
             models: self.held.iter().map(offer).collect(),
             rooms: self.rooms.joined().collect(),
+            grants: self.rooms.grants().cloned().collect(),
+            issuers: self.config.room_issuers.clone(),
         }
     }
 
     /// Tells listeners when what they see of a peer changed.
-    pub(super) fn refresh_peer(&mut self, peer: PeerId) {
+    pub(super) fn refresh_peer(&mut self, now: Timestamp, peer: PeerId) {
         self.models_stale = true;
+        self.asking_stale |= self.chosen.contains(&peer);
         match self.presence.profile(&peer) {
-            Some(profile) => self.rooms.seen(peer, &profile.rooms, &profile.addresses),
+            Some(profile) => {
+                self.rooms.seen(peer, &profile.rooms, self.presence.granted(&peer), &profile.addresses);
+            }
             None => self.rooms.gone(&peer),
         }
-        let event = match (self.peer_info(&peer), self.shown_peers.get(&peer)) {
+        let event = match (self.peer_info(now, &peer), self.shown_peers.get(&peer)) {
             (None, None) => {
                 if !self.links.contains_key(&peer) {
                     self.router.forget(&peer);
@@ -161,7 +166,7 @@ impl Mesh {
         }
     }
 
-    fn peer_info(&self, peer: &PeerId) -> Option<PeerInfo> {
+    fn peer_info(&self, now: Timestamp, peer: &PeerId) -> Option<PeerInfo> {
         // A connection alone makes no peer of the mesh: whoever hears of one can rely on what it offers.
         let profile = self.presence.profile(peer)?;
         let path = self.links.get(peer).copied();
@@ -184,7 +189,7 @@ impl Mesh {
             service_ms: times.collect(),
             addresses: profile.addresses.clone(),
             http: profile.http.clone(),
-            rooms: self.shared_rooms(&profile.rooms),
+            rooms: self.shared_rooms(now, peer),
         })
     }
 }

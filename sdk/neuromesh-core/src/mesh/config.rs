@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Tier, presence, router};
+use crate::{PeerId, Tier, presence, router};
 
 /// Settings of a [`Mesh`](super::Mesh).
 #[derive(Clone, Debug)]
@@ -19,6 +19,10 @@ pub struct Config {
     pub generation: u64,
     /// Whether this peer runs models for others.
     pub serves: bool,
+    /// Whose grants this peer asks of whoever is in a room, at most [`MAX_ISSUERS`](crate::rooms::MAX_ISSUERS); none when it does not
+    /// ask. It says so in presence, and peers that chose to connect to it follow; it tells nobody of those that claim to be in a room
+    /// without one.
+    pub room_issuers: Vec<PeerId>,
     /// How long a request may take when its options do not say.
     pub deadline: Duration,
     /// Bounds.
@@ -39,6 +43,7 @@ impl Config {
             seed: 0,
             generation: 0,
             serves: matches!(tier, Tier::Edge | Tier::Cloud),
+            room_issuers: Vec::new(),
             deadline: Duration::from_secs(30),
             limits: Limits::default(),
             presence: presence::Timing::default(),

@@ -18,6 +18,12 @@ pub enum Input {
         /// How it is reached.
         path: Path,
     },
+    /// A connection led to `peer` that a caller or the settings asked for by its address, as they ask for nodes. Peers of a room that
+    /// are dialled because [`Output::Dial`](super::Output::Dial) says so are not chosen, nor those that connect by themselves.
+    Chosen {
+        /// The peer, as authenticated by the transport.
+        peer: PeerId,
+    },
     /// The last connection to `peer` is gone.
     Disconnected {
         /// The peer.

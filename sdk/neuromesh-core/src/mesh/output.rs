@@ -3,6 +3,7 @@
 use crate::{
     Answer, Digest, ExchangeId, Numerics, Part, Payload, PeerId, RequestId, TaskId, Tier,
     mesh::{PeerInfo, RunError},
+    rooms::{RoomError, RoomId},
 };
 
 /// What [`Mesh`](super::Mesh) wants of the driver.
@@ -92,6 +93,16 @@ pub enum Event {
     PeerDown(PeerId),
     /// The list of [`Mesh::models`](super::Mesh::models) changed.
     ModelsChanged,
+    /// This peer is not in a room any more, though nobody left it: a node asks for a grant and there is none that holds, or not any
+    /// longer. Joining it again with a new one goes on.
+    RoomClosed {
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: String,
+        /// Why.
+        error: RoomError,
+    },
     /// A request went to a peer; this peer itself when it runs here.
     Sent {
         /// The request.

@@ -399,7 +399,7 @@ impl Mesh {
         if running.peer == self.me {
             self.models_stale = true;
         } else {
-            self.refresh_peer(running.peer);
+            self.refresh_peer(now, running.peer);
         }
         self.profile_stale = true;
         self.finish(id, Ok(Answer { output: success.output, receipt: success.receipt, route }));

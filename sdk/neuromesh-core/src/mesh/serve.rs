@@ -33,7 +33,7 @@ impl Mesh {
             tracing::error!(%exchange, "an exchange id was used twice; the second question is dropped");
             return;
         }
-        match self.admit(&peer, bytes) {
+        match self.admit(now, &peer, bytes) {
             Err((kind, message)) => self.reply(exchange, &InferReply::failure(kind, &message)),
             Ok(request) => {
                 let input = request.input.digest();
@@ -93,9 +93,9 @@ impl Mesh {
         }
     }
 
-    fn admit(&self, peer: &PeerId, bytes: &[u8]) -> Result<InferRequest, (ErrorKind, String)> {
+    fn admit(&self, now: Timestamp, peer: &PeerId, bytes: &[u8]) -> Result<InferRequest, (ErrorKind, String)> {
         let request = InferRequest::decode(bytes).map_err(|error| (ErrorKind::InvalidInput, error.to_string()))?;
-        if !self.config.serves && !self.serves_in_a_room(peer) {
+        if !self.config.serves && !self.serves_in_a_room(now, peer) {
             return Err((ErrorKind::Failed, "this peer does not run models for others".to_owned()));
         }
         if !self.has_room(request.input.size()) {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Digest, ShapeClass, Tier,
+    Digest, PeerId, ShapeClass, Tier,
     model::{MAX_MODEL_NAME, is_model_name},
-    rooms::{MAX_ROOMS, RoomId},
+    rooms::{GRANT_BYTES, Grant, MAX_ISSUERS, MAX_ROOMS, RoomId},
     wire::clip,
 };
 
@@ -43,6 +43,10 @@ pub struct Profile {
     pub models: Vec<Offer>,
     /// The rooms that it is in.
     pub rooms: Vec<RoomId>,
+    /// By what it is in them; nobody has looked yet whether they hold.
+    pub grants: Vec<Grant>,
+    /// Whose grants it asks of whoever is in a room; none when it does not.
+    pub issuers: Vec<PeerId>,
 }
 
 /// A model that a node holds.
@@ -78,6 +82,8 @@ impl Default for Profile {
             queue: 0,
             models: Vec::new(),
             rooms: Vec::new(),
+            grants: Vec::new(),
+            issuers: Vec::new(),
         }
     }
 }
@@ -114,6 +120,13 @@ impl Profile {
         if !self.rooms.is_empty() {
             entries.insert("rooms".to_owned(), value(&self.rooms[..self.rooms.len().min(MAX_ROOMS)]));
         }
+        if !self.grants.is_empty() {
+            let grants: Vec<Vec<u8>> = self.grants.iter().take(MAX_ROOMS).map(|one| one.to_bytes().to_vec()).collect();
+            entries.insert("grants".to_owned(), value(&grants));
+        }
+        if !self.issuers.is_empty() {
+            entries.insert("issuers".to_owned(), value(&self.issuers[..self.issuers.len().min(MAX_ISSUERS)]));
+        }
         if !times.is_empty() {
             entries.insert("times".to_owned(), value(&times));
         }
@@ -134,6 +147,8 @@ impl Profile {
             queue: parse(entries, "queue")?.unwrap_or(default.queue),
             models: parse(entries, "models")?.unwrap_or(default.models),
             rooms: parse(entries, "rooms")?.unwrap_or(default.rooms),
+            grants: grants(entries)?,
+            issuers: parse(entries, "issuers")?.unwrap_or(default.issuers),
         };
         profile.check()?;
         let times: Vec<Time> = parse(entries, "times")?.unwrap_or_default();
@@ -156,6 +171,7 @@ impl Profile {
             ("addresses", self.addresses.len() <= MAX_ADDRESSES && self.addresses.iter().all(address)),
             ("http", self.http.iter().all(address)),
             ("rooms", self.rooms.len() <= MAX_ROOMS),
+            ("issuers", self.issuers.len() <= MAX_ISSUERS),
             ("models", self.models.len() <= MAX_OFFERS && self.models.iter().all(|o| is_model_name(&o.name))),
         ];
         rules.into_iter().find(|(_, holds)| !holds).map_or(Ok(()), |(key, _)| Err(key))
@@ -166,10 +182,19 @@ impl Profile {
 const _: () = assert!(MAX_OFFERS * (MAX_MODEL_NAME + 1 + 32 + 10 + 1 + 6) <= super::MAX_VALUE_BYTES);
 const _: () = assert!(MAX_TIMES * (1 + 1 + 5) + 2 <= super::MAX_VALUE_BYTES);
 const _: () = assert!(MAX_OFFERS <= 1 << 8);
+const _: () = assert!(MAX_ROOMS * (GRANT_BYTES + 2) < super::MAX_VALUE_BYTES);
 const _: () = assert!(MAX_ADDRESSES * (MAX_ADDRESS_BYTES + 2) <= super::MAX_VALUE_BYTES);
 
 fn value<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     postcard::to_stdvec(value).expect("profiles have known lengths")
+}
+
+fn grants(entries: &BTreeMap<String, Vec<u8>>) -> Result<Vec<Grant>, &'static str> {
+    let grants: Vec<Vec<u8>> = parse(entries, "grants")?.unwrap_or_default();
+    if grants.len() > MAX_ROOMS {
+        return Err("grants");
+    }
+    grants.iter().map(|bytes| Grant::from_bytes(bytes).map_err(|_| "grants")).collect()
 }
 
 fn parse<T: DeserializeOwned>(

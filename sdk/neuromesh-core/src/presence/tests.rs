@@ -5,7 +5,11 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{frame::Frame, *};
-use crate::{Digest, ShapeClass, Tier, wire::MAX_PRESENCE_BYTES};
+use crate::{
+    Digest, ShapeClass, Tier,
+    rooms::{Grant, MAX_ISSUERS, MAX_ROOMS, RoomId},
+    wire::MAX_PRESENCE_BYTES,
+};
 
 const START: Timestamp = Timestamp::from_millis(0);
 
@@ -25,6 +29,10 @@ fn record(number: u16, version: (u64, u64), profile: &Profile) -> Record {
     Record::sign(&SigningKey::from_bytes(&key(number)), version, profile.to_entries())
 }
 
+fn granted(issuer: u16, holder: u16, room: RoomId, seconds: u64) -> Grant {
+    Grant::sign(&key(issuer), room, node(holder, 1).id(), seconds)
+}
+
 fn delta(records: Vec<Record>) -> Vec<u8> {
     Frame::Delta { records, wants: Vec::new() }.encode()
 }
@@ -39,7 +47,9 @@ fn converse<'a>(now: Timestamp, mut a: &'a mut Presence, mut b: &'a mut Presence
     while quiet < 2 {
         quiet += 1;
         for output in outputs(a) {
-            if let Output::Send { bytes, .. } = output {
+            if let Output::Send { peer, bytes } = output
+                && peer == b.id()
+            {
                 b.handle(now, Input::Frame { peer: a.id(), bytes });
                 quiet = 0;
             }
@@ -181,6 +191,16 @@ fn records_over_a_bound_or_with_malformed_values_are_refused() {
     assert!(matches!(signed(one("models", models)), Err(RecordError::Value { key: "models", .. })));
     let times = postcard::to_stdvec(&vec![(0u8, ShapeClass::of_size(9), 5u32)]).unwrap();
     assert!(matches!(signed(one("times", times)), Err(RecordError::Value { key: "times", .. })), "of no model");
+    let refused =
+        |key, value| matches!(signed(one(key, value)), Err(RecordError::Value { key: named, .. }) if named == key);
+    let grant = granted(1, 3, RoomId::of("r"), 9).to_bytes().to_vec();
+    let grants = |all: &[Vec<u8>]| postcard::to_stdvec(all).unwrap();
+    assert!(signed(one("grants", grants(&[grant.clone()]))).is_ok());
+    assert!(
+        refused("grants", grants(&[grant[1..].to_vec()])) && refused("grants", grants(&vec![grant; MAX_ROOMS + 1]))
+    );
+    let issuers = postcard::to_stdvec(&vec![node(1, 1).id(); MAX_ISSUERS + 1]).unwrap();
+    assert!(refused("issuers", issuers) && refused("issuers", vec![1, 2]));
     assert!(signed(one("of the future", vec![1, 2, 3])).is_ok());
 }
 
@@ -224,11 +244,13 @@ fn the_largest_profile_makes_a_valid_record() {
         slots: u32::MAX,
         queue: u32::MAX,
         models: (0..100).map(offer).collect(),
-        rooms: (0..20).map(|number: u32| crate::rooms::RoomId::of(&number.to_string())).collect(),
+        rooms: (0..20).map(|number: u32| RoomId::of(&number.to_string())).collect(),
+        grants: (0..20).map(|number: u8| granted(1, number.into(), RoomId::of("r"), u64::MAX)).collect(),
+        issuers: (0..20).map(|number| PeerId::from_public_key([number; 32])).collect(),
     };
     let read = record(1, (u64::MAX, u64::MAX), &profile).verify().unwrap();
     assert_eq!((read.models.len(), read.addresses.len()), (MAX_OFFERS, MAX_ADDRESSES));
-    assert_eq!(read.rooms.len(), crate::rooms::MAX_ROOMS);
+    assert_eq!((read.rooms.len(), read.grants.len(), read.issuers.len()), (MAX_ROOMS, MAX_ROOMS, MAX_ISSUERS));
     assert_eq!(read.models.iter().map(|offer| offer.times.len()).sum::<usize>(), MAX_TIMES);
     assert_eq!(read.models[0].times, profile.models[0].times);
 }
@@ -275,8 +297,16 @@ fn strangers_cannot_push_out_the_known() {
         bytes[..8].copy_from_slice(&number.to_le_bytes());
         let node = PeerId::from_public_key(bytes);
         let expires = START + Duration::from_secs(30 + number);
-        a.nodes
-            .insert(node, Node { record: Record { node, ..template.clone() }, profile: Profile::default(), expires });
+        a.nodes.insert(
+            node,
+            Node {
+                record: Record { node, ..template.clone() },
+                profile: Profile::default(),
+                granted: Vec::new(),
+                from: liar,
+                expires,
+            },
+        );
     }
     let stranger = record(9, (1, 1), &Profile::default());
     a.handle(START, Input::Frame { peer: liar, bytes: delta(vec![stranger.clone()]) });
@@ -307,7 +337,13 @@ fn garbage_changes_nothing() {
     let mut a = node(1, 1);
     let b = node(2, 1);
     a.handle(START, Input::Connected(b.id()));
-    let good = delta(vec![record(3, (1, 1), &Profile::default()), record(4, (1, 1), &Profile::default())]);
+    let gated = Profile {
+        rooms: vec![RoomId::of("r")],
+        grants: vec![granted(9, 4, RoomId::of("r"), 7)],
+        issuers: vec![node(9, 1).id()],
+        ..Profile::default()
+    };
+    let good = delta(vec![record(3, (1, 1), &Profile::default()), record(4, (1, 1), &gated)]);
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     for _ in 0..3000 {
         let mut bytes = good.clone();
@@ -320,8 +356,100 @@ fn garbage_changes_nothing() {
     }
     // Only records whose own bytes were untouched can have been taken.
     for (peer, profile) in a.nodes() {
-        assert_eq!((profile, *peer == node(3, 1).id() || *peer == node(4, 1).id()), (&Profile::default(), true));
+        let expected = if *peer == node(4, 1).id() { &gated } else { &Profile::default() };
+        assert_eq!((profile, *peer == node(3, 1).id() || *peer == node(4, 1).id()), (expected, true));
     }
+}
+
+/// A peer that knows nothing of grants states none, and takes a record with them.
+#[test]
+fn a_record_without_grants_is_read_and_says_the_same_as_ever() {
+    let profile = Profile { rooms: vec![RoomId::of("r")], ..Profile::default() };
+    let entries = profile.to_entries();
+    assert!(!entries.contains_key("grants") && !entries.contains_key("issuers"));
+    assert_eq!(record(3, (1, 1), &profile).verify(), Ok(profile));
+}
+
+/// Grants that are somebody else's, or nobody's, are read and are none.
+#[test]
+fn only_a_nodes_own_grants_count_and_each_is_checked_once() {
+    let (mut a, room) = (node(1, 1), RoomId::of("r"));
+    a.handle(START, Input::Connected(node(3, 1).id()));
+    let mut forged = granted(9, 3, room, 100);
+    forged.not_after += 1;
+    let good = granted(9, 3, room, 100);
+    let profile = Profile {
+        rooms: vec![room],
+        grants: vec![granted(9, 4, room, 100), forged, good.clone()],
+        ..Profile::default()
+    };
+    for number in 1..3 {
+        let bytes = delta(vec![record(3, (1, number), &profile)]);
+        a.handle(START, Input::Frame { peer: node(3, 1).id(), bytes });
+        assert_eq!(a.granted(&node(3, 1).id()), [good.granted(&node(3, 1).id()).unwrap()]);
+    }
+    let renewed = Profile { grants: vec![granted(9, 3, room, 200)], ..profile };
+    let bytes = delta(vec![record(3, (1, 3), &renewed)]);
+    a.handle(START, Input::Frame { peer: node(3, 1).id(), bytes });
+    assert_eq!(a.granted(&node(3, 1).id())[0].until, Timestamp::from_millis(200_000));
+}
+
+#[test]
+fn a_node_that_asks_for_grants_tells_nobody_of_those_without() {
+    let room = RoomId::of("r");
+    let asking = Profile { issuers: vec![node(9, 1).id()], ..Profile::default() };
+    let mut a = Presence::new(&key(1), 1, asking, Timing::default(), 1, START);
+    let (mut member, mut other) = (node(2, 1), node(5, 1));
+    let claim = |grants| Profile { rooms: vec![room], grants, ..Profile::default() };
+    connect(START, &mut a, &mut member);
+    connect(START, &mut a, &mut other);
+    // Without a grant; by another issuer; until ten seconds from the start; and in no room at all.
+    let strangers = [
+        (10, claim(vec![])),
+        (11, claim(vec![granted(8, 11, room, 100)])),
+        (12, claim(vec![granted(9, 12, room, 10)])),
+        (13, Profile::default()),
+    ];
+    for (number, profile) in &strangers {
+        let stranger = node(*number, 1).id();
+        a.handle(START, Input::Connected(stranger));
+        a.handle(START, Input::Frame { peer: stranger, bytes: delta(vec![record(*number, (1, 1), profile)]) });
+    }
+    assert_eq!(a.nodes().count(), 6, "it knows them all");
+    let told = |by: &Presence| [10, 11, 12, 13].map(|number| by.profile(&node(number, 1).id()).is_some());
+    let gossip = |a: &mut Presence, b: &mut Presence, second: u64| {
+        let now = START + Duration::from_secs(second);
+        b.handle(now, Input::Frame { peer: a.id(), bytes: Frame::Root([0; 16]).encode() });
+        converse(now, a, b);
+    };
+    gossip(&mut a, &mut member, 1);
+    assert_eq!(told(&member), [false, false, true, true]);
+    // Whoever is not told of them finds no difference, and no more does one who told of them.
+    assert_eq!(quiet(&mut a, &mut member, 2), (true, true));
+    let bytes = delta(strangers.iter().map(|(number, profile)| record(*number, (1, 1), profile)).collect());
+    other.handle(START, Input::Frame { peer: a.id(), bytes });
+    gossip(&mut a, &mut other, 3);
+    assert_eq!((told(&other), quiet(&mut a, &mut other, 4)), ([true; 4], (true, true)));
+    // The grant of one has expired.
+    let mut late = node(6, 1);
+    connect(START + Duration::from_secs(11), &mut a, &mut late);
+    assert_eq!(told(&late), [false, false, false, true]);
+}
+
+/// Whether the roots of two that know the same make each other say nothing.
+fn quiet(a: &mut Presence, b: &mut Presence, second: u64) -> (bool, bool) {
+    let now = START + Duration::from_secs(second);
+    let is_quiet = |from: &Presence, to: &mut Presence| {
+        let bytes = Frame::Root(frame::root(&from.digest(now, &to.id()))).encode();
+        outputs(to);
+        to.handle(now, Input::Frame { peer: from.id(), bytes });
+        let answers = |output: &Output| {
+            matches!(output, Output::Send { peer, bytes }
+                if *peer == from.id() && !matches!(Frame::decode(bytes), Ok(Frame::Root(_))))
+        };
+        !outputs(to).iter().any(answers)
+    };
+    (is_quiet(a, b), is_quiet(b, a))
 }
 
 /// The format itself; Ed25519 is deterministic, so the whole record is.
@@ -334,4 +462,11 @@ fn golden_bytes() {
     let digest = Frame::Digest(vec![seen]).encode();
     assert_eq!(hex::encode(digest), format!("01240000000101{}0506", hex::encode(record.node.public_key())));
     assert_eq!(Digest::of(&delta(vec![record])).to_string()[..16], *"a02935e75c73d248");
+    let gated = Profile {
+        rooms: vec![RoomId::of("r")],
+        grants: vec![granted(9, 1, RoomId::of("r"), 7)],
+        issuers: vec![node(9, 1).id()],
+        ..profile
+    };
+    assert_eq!(Digest::of(&delta(vec![self::record(1, (5, 6), &gated)])).to_string()[..16], *"2cca5df82e7296e1");
 }

@@ -14,6 +14,10 @@ fn address(of: u8) -> String {
     format!("/ip4/10.0.0.1/tcp/1/ws/p2p/{}/p2p-circuit/webrtc/p2p/{}", peer(200), peer(of))
 }
 
+fn join(rooms: &mut Rooms, room: RoomId) {
+    assert_eq!(rooms.join(at(0), room, None), Ok(()));
+}
+
 fn outputs(rooms: &mut Rooms, now: Timestamp) -> Vec<Output> {
     std::iter::from_fn(|| rooms.poll_output(now, |_| false)).collect()
 }
@@ -23,9 +27,9 @@ fn settle(count: u8, hours: u64) -> (BTreeMap<PeerId, Rooms>, usize) {
     let room = RoomId::of("r");
     let mut all: BTreeMap<PeerId, Rooms> = (0..count).map(|number| (peer(number), Rooms::new(peer(number)))).collect();
     for (me, rooms) in &mut all {
-        rooms.join(room);
+        join(rooms, room);
         for other in (0..count).filter(|other| peer(*other) != *me) {
-            rooms.seen(peer(other), &[room], &[address(other)]);
+            rooms.seen(peer(other), &[room], &[], &[address(other)]);
         }
     }
     let mut dials = 0;
@@ -84,7 +88,7 @@ fn whoever_leaves_is_replaced_and_who_is_not_needed_is_let_go() {
     let Some(Output::Dial(next, _)) = dialled.first().cloned() else { panic!("nobody dialled: {dialled:?}") };
     rooms.linked(next, Some(Path::Direct));
     // The one that left comes back: the replacement is not needed any more.
-    rooms.seen(gone, &[RoomId::of("r")], &[address(1)]);
+    rooms.seen(gone, &[RoomId::of("r")], &[], &[address(1)]);
     rooms.linked(gone, Some(Path::Direct));
     assert_eq!(outputs(rooms, start + Duration::from_secs(30)), []);
     assert_eq!(rooms.poll_timeout(), Some(start + Duration::from_secs(60)));
@@ -98,8 +102,8 @@ fn dials_that_fail_are_tried_again_with_growing_pauses_and_never_once_direct() {
     let room = RoomId::of("r");
     let (small, large) = (peer(1).min(peer(2)), peer(1).max(peer(2)));
     let mut rooms = Rooms::new(small);
-    rooms.join(room);
-    rooms.seen(large, &[room], &[address(2)]);
+    join(&mut rooms, room);
+    rooms.seen(large, &[room], &[], &[address(2)]);
     let mut now = at(0);
     let mut pauses = Vec::new();
     for _ in 0..8 {
@@ -121,8 +125,8 @@ fn the_larger_of_two_waits_for_the_smaller() {
     let room = RoomId::of("r");
     let (small, large) = (peer(1).min(peer(2)), peer(1).max(peer(2)));
     let mut rooms = Rooms::new(large);
-    rooms.join(room);
-    rooms.seen(small, &[room], &[address(1)]);
+    join(&mut rooms, room);
+    rooms.seen(small, &[room], &[], &[address(1)]);
     assert_eq!(outputs(&mut rooms, at(0)), []);
     assert_eq!(rooms.poll_timeout(), Some(at(4_000)));
     assert_eq!(outputs(&mut rooms, at(4_000)).len(), 1);
@@ -132,14 +136,14 @@ fn the_larger_of_two_waits_for_the_smaller() {
 fn a_relay_at_hand_is_preferred_and_webrtc_to_anything_else() {
     let room = RoomId::of("r");
     let mut rooms = Rooms::new(peer(1));
-    rooms.join(room);
+    join(&mut rooms, room);
     let by = |relay: u8| format!("/ip4/10.0.0.1/tcp/1/ws/p2p/{}/p2p-circuit/webrtc/p2p/{}", peer(relay), peer(2));
     let plain = "/ip4/10.0.0.2/tcp/2".to_owned();
-    rooms.seen(peer(2), &[room], &[plain.clone(), by(100), by(101)]);
+    rooms.seen(peer(2), &[room], &[], &[plain.clone(), by(100), by(101)]);
     assert_eq!(rooms.address(&peer(2)), Some(by(100)));
     rooms.linked(peer(101), Some(Path::Direct));
     assert_eq!(rooms.address(&peer(2)), Some(by(101)));
-    rooms.seen(peer(2), &[room], std::slice::from_ref(&plain));
+    rooms.seen(peer(2), &[room], &[], std::slice::from_ref(&plain));
     assert_eq!(rooms.address(&peer(2)), Some(plain));
 }
 
@@ -147,16 +151,19 @@ fn a_relay_at_hand_is_preferred_and_webrtc_to_anything_else() {
 fn rooms_are_apart_and_bounded() {
     let (a, b) = (RoomId::of("a"), RoomId::of("b"));
     assert_ne!(a, b);
-    assert_eq!(a.to_string().len(), 32);
+    assert_eq!((a.to_string().len(), RoomId::from_hex(&a.to_string())), (32, Some(a)));
+    assert!(["", "ab", &"g".repeat(32), &"0".repeat(34)].iter().all(|text| RoomId::from_hex(text).is_none()));
+    let shares = |rooms: &Rooms| rooms.shared(&peer(2), at(0)).next().is_some();
     let mut rooms = Rooms::new(peer(1));
-    rooms.join(a);
-    rooms.seen(peer(2), &[b], &[address(2)]);
-    assert_eq!((outputs(&mut rooms, at(100_000)), rooms.shares(&peer(2))), (vec![], false));
-    rooms.seen(peer(2), &[b, a], &[address(2)]);
-    assert!(rooms.shares(&peer(2)));
+    join(&mut rooms, a);
+    rooms.seen(peer(2), &[b], &[], &[address(2)]);
+    assert_eq!((outputs(&mut rooms, at(100_000)), shares(&rooms)), (vec![], false));
+    rooms.seen(peer(2), &[b, a], &[], &[address(2)]);
+    assert!(shares(&rooms));
     assert_eq!(outputs(&mut rooms, at(200_000)).len() + outputs(&mut rooms, at(204_000)).len(), 1);
     rooms.leave(&a);
-    assert!(!rooms.shares(&peer(2)) && outputs(&mut rooms, at(300_000)).is_empty());
-    assert!((1..MAX_ROOMS as u8 + 1).all(|number| rooms.join(RoomId::of(&number.to_string()))));
-    assert!(!rooms.join(RoomId::of("one more")) && rooms.join(RoomId::of("1")));
+    assert!(!shares(&rooms) && outputs(&mut rooms, at(300_000)).is_empty());
+    (1..MAX_ROOMS as u8 + 1).for_each(|number| join(&mut rooms, RoomId::of(&number.to_string())));
+    assert_eq!(rooms.join(at(0), RoomId::of("one more"), None), Err(RoomError::TooMany));
+    join(&mut rooms, RoomId::of("1"));
 }

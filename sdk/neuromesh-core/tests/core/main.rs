@@ -2,6 +2,7 @@
 
 mod convergence;
 mod faults;
+mod grants;
 mod hostile;
 mod requests;
 mod rooms;

@@ -32,7 +32,7 @@ fn room(seed: u64, tabs: u16, holders: u16, conditions: Conditions) -> (World, P
 fn join(world: &mut World, tabs: &[PeerId]) {
     for tab in tabs {
         world.with(tab, |tab, now| {
-            tab.mesh.join_room(now, "studio", true).expect("a good name");
+            tab.mesh.join_room(now, "studio", true, None).expect("a good name");
             tab.tell(now, Input::Tick);
         });
     }
@@ -88,7 +88,8 @@ fn a_large_room_stays_within_its_neighbours_and_whole() {
 fn only_members_are_served_and_only_by_who_serves() {
     seeds(0..3, |seed| {
         let (mut world, _, tabs) = room(seed, 3, 1, Conditions::default());
-        world.with(&tabs[0], |tab, now| tab.mesh.join_room(now, "studio", true).map(|_| ()).expect("a good name"));
+        world
+            .with(&tabs[0], |tab, now| tab.mesh.join_room(now, "studio", true, None).map(|_| ()).expect("a good name"));
         join(&mut world, &tabs[1..2]);
         world.connect(tabs[0], tabs[2]);
         world.run_for(secs(20));
@@ -98,7 +99,9 @@ fn only_members_are_served_and_only_by_who_serves() {
             assert!(world.run_until(secs(40), |world| world.machine(&tab).result(1).is_some()), "it ends");
             assert_eq!(world.machine(&tab).result(1).expect("just seen").is_ok(), served);
         }
-        world.with(&tabs[0], |tab, now| tab.mesh.join_room(now, "studio", false).map(|_| ()).expect("a good name"));
+        world.with(&tabs[0], |tab, now| {
+            tab.mesh.join_room(now, "studio", false, None).map(|_| ()).expect("a good name")
+        });
         world.run_for(secs(10));
         world.with(&tabs[1], |peer, now| peer.run(now, 2, text("m", options())));
         assert!(world.run_until(secs(40), |world| world.machine(&tabs[1]).result(2).is_some()), "it ends");

@@ -45,11 +45,13 @@ impl Links {
         Self { control, swarm, presence: BTreeMap::new() }
     }
 
-    /// A swarm that is busy beyond its queue is not told; rooms try until they succeed.
-    pub(crate) fn tell_swarm(&self, command: swarm::Command) {
-        if self.swarm.try_send(command).is_err() {
+    /// A swarm that is busy beyond its queue is not told, and false comes back; rooms try until they succeed.
+    pub(crate) fn tell_swarm(&self, command: swarm::Command) -> bool {
+        let told = self.swarm.try_send(command).is_ok();
+        if !told {
             tracing::debug!("the swarm is busy");
         }
+        told
     }
 
     pub(crate) fn forget(&mut self, peer: &PeerId) {

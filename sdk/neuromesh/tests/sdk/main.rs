@@ -6,4 +6,5 @@ mod models;
 mod paths;
 mod peers;
 mod pipelines;
+mod rooms;
 mod streams;
