@@ -276,8 +276,9 @@ impl Rooms {
         for peer in due.collect::<Vec<_>>() {
             let Some(attempt) = self.attempts.get_mut(&peer) else { continue };
             attempt.at = now + PAUSE.saturating_mul(1 << attempt.dials.min(8)).min(LONGEST_PAUSE);
-            attempt.dials = attempt.dials.saturating_add(1);
-            if let Some(address) = self.address(&peer) {
+            let dials = attempt.dials;
+            attempt.dials = dials.saturating_add(1);
+            if let Some(address) = self.address(&peer, dials) {
                 self.kept.insert(peer, None);
                 return Some(Output::Dial(peer, address));
             }
@@ -363,15 +364,18 @@ impl Rooms {
         }
     }
 
-    /// One address, so that one connection is made: by WebRTC through a relay that this peer is connected with, if there is one.
-    fn address(&self, peer: &PeerId) -> Option<String> {
-        let addresses = &self.members.get(peer)?.addresses;
-        let direct = || addresses.iter().filter(|address| address.contains("/p2p-circuit/webrtc/"));
-        let linked = |address: &&String| {
+    /// One address, so that one connection is made: by WebRTC through a relay that this peer is connected with, if there is one. The
+    /// next time another one of its kind, as not every platform can use every transport of a relay.
+    fn address(&self, peer: &PeerId, dials: u32) -> Option<String> {
+        let all: Vec<&String> = self.members.get(peer)?.addresses.iter().collect();
+        let only = |test: &dyn Fn(&str) -> bool| all.iter().copied().filter(|one| test(one)).collect::<Vec<_>>();
+        let direct = |address: &str| address.contains("/p2p-circuit/webrtc/");
+        let linked = |address: &str| {
             let relay = address.split("/p2p-circuit").next().and_then(|relay| relay.rsplit("/p2p/").next());
-            relay.is_some_and(|relay| self.links.keys().any(|linked| linked.to_string() == relay))
+            direct(address) && relay.is_some_and(|relay| self.links.keys().any(|linked| linked.to_string() == relay))
         };
-        direct().find(linked).or_else(|| direct().next()).or_else(|| addresses.first()).cloned()
+        let best = [only(&linked), only(&direct), all.clone()].into_iter().find(|kind| !kind.is_empty())?;
+        Some(best[dials as usize % best.len()].clone())
     }
 }
 

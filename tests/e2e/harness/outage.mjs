@@ -1,5 +1,5 @@
 // What happens to a machine: a tab is frozen, its process stopped, the network is gone.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { until } from "./browser.mjs";
 
 /** A tab that the system may freeze; those of Playwright's own count as visible and focused, whatever is done to them. */
@@ -45,6 +45,9 @@ export class BackgroundTab {
   }
 }
 
+/** The longest that anything is stopped, should the tests die meanwhile. */
+const LONGEST_STOP_S = 300;
+
 /** Stops everything that runs pages in this browser, as a suspended machine does, until the returned function is called. */
 export async function suspend(browser) {
   const client = await browser.newBrowserCDPSession();
@@ -52,8 +55,14 @@ export async function suspend(browser) {
   await client.detach();
   const pages = processInfo.filter(({ type }) => type === "renderer").map(({ id }) => id);
   const all = (signal) => pages.forEach((id) => process.kill(id, signal));
+  // A process that is stopped does not notice that its browser has gone.
+  const guard = spawn("sh", ["-c", `sleep ${LONGEST_STOP_S}; kill -CONT ${pages.join(" ")}`], { detached: true, stdio: "ignore" });
+  guard.unref();
   all("SIGSTOP");
-  return () => all("SIGCONT");
+  return () => {
+    all("SIGCONT");
+    process.kill(-guard.pid, "SIGKILL");
+  };
 }
 
 const DEVICE = "v0";

@@ -140,11 +140,11 @@ fn a_relay_at_hand_is_preferred_and_webrtc_to_anything_else() {
     let by = |relay: u8| format!("/ip4/10.0.0.1/tcp/1/ws/p2p/{}/p2p-circuit/webrtc/p2p/{}", peer(relay), peer(2));
     let plain = "/ip4/10.0.0.2/tcp/2".to_owned();
     rooms.seen(peer(2), &[room], &[], &[plain.clone(), by(100), by(101)]);
-    assert_eq!(rooms.address(&peer(2)), Some(by(100)));
+    assert_eq!([0, 1, 2].map(|dials| rooms.address(&peer(2), dials)), [by(100), by(101), by(100)].map(Some));
     rooms.linked(peer(101), Some(Path::Direct));
-    assert_eq!(rooms.address(&peer(2)), Some(by(101)));
+    assert_eq!([0, 1].map(|dials| rooms.address(&peer(2), dials)), [by(101), by(101)].map(Some));
     rooms.seen(peer(2), &[room], &[], std::slice::from_ref(&plain));
-    assert_eq!(rooms.address(&peer(2)), Some(plain));
+    assert_eq!(rooms.address(&peer(2), 1), Some(plain));
 }
 
 #[test]
