@@ -16,6 +16,12 @@ use str0m::{
 use crate::rtc::{Backend, ChannelId, Hub};
 
 #[cfg(test)]
+#[path = "fault_tests.rs"]
+mod fault_tests;
+#[cfg(test)]
+#[path = "pair.rs"]
+mod pair;
+#[cfg(test)]
 #[path = "session_tests.rs"]
 mod tests;
 
