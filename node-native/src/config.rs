@@ -76,6 +76,10 @@ pub struct NodeArgs {
     /// Do not relay between peers that cannot reach each other
     #[arg(long, env = "NEUROMESH_NO_RELAY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub no_relay: Option<bool>,
+    /// At how many relays to keep a slot: a node that others cannot dial is asked for there, and reached directly over WebRTC
+    /// [default: 0]
+    #[arg(long, env = "NEUROMESH_RELAY_SLOTS", value_name = "N")]
+    pub relay_slots: Option<u8>,
     /// Memory for loaded models, and for the activations of one run: bytes, or like 512MiB, 2GiB [default: 2GiB]
     #[arg(long, env = "NEUROMESH_MAX_MEMORY", value_name = "SIZE")]
     pub max_memory: Option<ByteSize>,
@@ -96,6 +100,7 @@ struct File {
     web: Option<PathBuf>,
     threads: Option<Threads>,
     no_relay: Option<bool>,
+    relay_slots: Option<u8>,
     max_memory: Option<ByteSize>,
 }
 
@@ -131,6 +136,8 @@ pub struct NodeConfig {
     pub threads: usize,
     /// Whether to relay for others.
     pub relay: bool,
+    /// At how many relays to keep a slot; none: as peers of its tier do.
+    pub relay_slots: Option<usize>,
     /// Memory for models, in bytes.
     pub max_memory: u64,
 }
@@ -193,6 +200,7 @@ impl Config {
                 web: node.web.clone().or(file.web),
                 threads: threads.unwrap_or_else(processors),
                 relay: !node.no_relay.or(file.no_relay).unwrap_or(false),
+                relay_slots: node.relay_slots.or(file.relay_slots).map(usize::from),
                 max_memory: node.max_memory.or(file.max_memory).unwrap_or(MAX_MEMORY).0,
             },
         })

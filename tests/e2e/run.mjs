@@ -1,6 +1,6 @@
 // Runs the suites against real nodes and a real Chromium; the last line counts them.
 //
-//   node run.mjs [SUITE…]     walk, two-nodes, faults, threads, engine, rooms, interop, direct, borrow, streams, gpu
+//   node run.mjs [SUITE…]     walk, two-nodes, faults, threads, engine, rooms, interop, direct, nat, borrow, streams, gpu
 //
 // Needs: the binary (NEUROMESH_BIN, or in CARGO_TARGET_DIR), the models, js/dist and demo-web/dist.
 import { existsSync } from "node:fs";

@@ -1,5 +1,5 @@
 use super::{
-    pair::{Pair, finish, write},
+    pair::{Pair, Way, finish, write},
     *,
 };
 
@@ -97,4 +97,35 @@ fn the_window_grows_with_the_way() {
     assert_eq!(window(Duration::from_millis(3)), LEAST_IN_FLIGHT);
     assert_eq!(window(Duration::from_millis(35)), LEAST_IN_FLIGHT + 10 * PER_MILLISECOND);
     assert_eq!(window(Duration::from_secs(9)), IN_FLIGHT);
+}
+
+#[test]
+fn hundreds_at_once_from_both_sides() {
+    let mut pair = Pair::over(Way { lost: 50, delay: Duration::from_millis(5), ..Way::default() }, 1);
+    let mut open: [Vec<_>; 2] = Default::default();
+    for index in 0..400 {
+        let who = index % 2;
+        let mut asking = pair.open(who);
+        pair.write(&mut asking, &[who as u8; 3000]);
+        finish(&mut asking);
+        open[who].push(asking);
+    }
+    for who in 0..2 {
+        for _ in 0..200 {
+            let mut answering = pair.accept(1 - who);
+            let (mut buffer, mut heard) = ([0; 4096], Vec::new());
+            loop {
+                match pair.read(&mut answering, &mut buffer).unwrap() {
+                    0 => break,
+                    count => heard.extend_from_slice(&buffer[..count]),
+                }
+            }
+            assert_eq!(heard, [who as u8; 3000]);
+            finish(&mut answering);
+        }
+        for mut asking in std::mem::take(&mut open[who]) {
+            assert_eq!(pair.read(&mut asking, &mut [0; 16]).unwrap(), 0);
+        }
+    }
+    pair.until(|pair| pair.ends.iter().all(|end| end.hub.streams() == 0 && end.session.table.is_empty()).then_some(()));
 }
