@@ -80,6 +80,10 @@ pub struct NodeArgs {
     /// given often, see `neuromesh rooms grant`
     #[arg(long, env = "NEUROMESH_ROOM_ISSUER", value_name = "PEER", value_delimiter = ',')]
     pub room_issuer: Vec<RoomIssuer>,
+    /// At how many relays to keep a slot: a node that others cannot dial is asked for there, and reached directly over WebRTC
+    /// [default: 0]
+    #[arg(long, env = "NEUROMESH_RELAY_SLOTS", value_name = "N")]
+    pub relay_slots: Option<u8>,
     /// Memory for loaded models, and for the activations of one run: bytes, or like 512MiB, 2GiB [default: 2GiB]
     #[arg(long, env = "NEUROMESH_MAX_MEMORY", value_name = "SIZE")]
     pub max_memory: Option<ByteSize>,
@@ -101,6 +105,7 @@ struct File {
     threads: Option<Threads>,
     no_relay: Option<bool>,
     room_issuer: Option<Vec<RoomIssuer>>,
+    relay_slots: Option<u8>,
     max_memory: Option<ByteSize>,
 }
 
@@ -138,6 +143,8 @@ pub struct NodeConfig {
     pub relay: bool,
     /// Whose tokens to ask of whoever is in a room; none when the node does not ask.
     pub room_issuers: Vec<RoomIssuer>,
+    /// At how many relays to keep a slot; none: as peers of its tier do.
+    pub relay_slots: Option<usize>,
     /// Memory for models, in bytes.
     pub max_memory: u64,
 }
@@ -209,6 +216,7 @@ impl Config {
                 threads: threads.unwrap_or_else(processors),
                 relay: !node.no_relay.or(file.no_relay).unwrap_or(false),
                 room_issuers,
+                relay_slots: node.relay_slots.or(file.relay_slots).map(usize::from),
                 max_memory: node.max_memory.or(file.max_memory).unwrap_or(MAX_MEMORY).0,
             },
         })

@@ -162,15 +162,17 @@ pub async fn join(data: &DataDir, identity: &Identity, config: &NodeConfig) -> R
     let engine = LocalEngine::new(stores.blobs.clone(), Some(Arc::new(sandbox)), &limits);
     let engine = engine.remembering(stores.docs.clone(), &machine::name(config.threads)).await;
     let parts = Parts { engine: Arc::new(engine), blobs: stores.blobs.clone(), docs: stores.docs.clone() };
+    let defaults = MeshConfig::new(identity.seed(), config.tier);
     let mesh_config = MeshConfig {
         listen: config.listen.clone(),
         dial: config.peers.clone(),
         external: config.external.clone(),
         relay_server: config.relay,
         room_issuers: config.room_issuers.iter().map(|issuer| issuer.peer(identity.peer())).collect(),
+        relay_slots: config.relay_slots.unwrap_or(defaults.relay_slots),
         certificate: Some(certificate::open(data)?),
         concurrency: config.threads,
-        ..MeshConfig::new(identity.seed(), config.tier)
+        ..defaults
     };
     let mesh = Mesh::join(mesh_config, parts).await.map_err(StartError::Join)?;
     Ok((mesh, stores))

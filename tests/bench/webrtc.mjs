@@ -1,115 +1,189 @@
-// Tab to tab over WebRTC, beside js-libp2p in the same run: the same browser, the same relay (our node), each pair in two processes of
-// its own, by turns. Prints a table and writes target/bench/webrtc.json.
+// Tab to tab and tab to node over WebRTC, beside js-libp2p in the same run: the same browser, the same relay (our node) for tabs, the
+// same peer of the SDK under `/webrtc-direct` for the other, by turns. Prints two tables and writes target/bench/webrtc.json.
 //
-//   node webrtc.mjs [VISITS]     how often each pair connects anew; 7 when absent
-import { mkdir, writeFile } from "node:fs/promises";
+//   node webrtc.mjs [VISITS] [tabs | node]     how often each pair connects anew; 7 when absent. One of the two alone
+import { spawn } from "node:child_process";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
 import { barePage } from "../e2e/harness/bare-page.mjs";
 import { launch, openPage, until } from "../e2e/harness/browser.mjs";
-import { TestNode, root } from "../e2e/harness/node.mjs";
+import { TestNode, binary, root } from "../e2e/harness/node.mjs";
 import { ours, streams } from "../e2e/harness/streams.mjs";
 
 const VISITS = Number(process.argv[2] ?? 7);
+const ONLY = process.argv[3];
 const ECHO = "/bench-echo/1";
 const SINK = "/bench-sink/1";
+const SOURCE = "/bench-source/1";
+const PACE = "/bench-pace/1";
 const TURNS = 200;
 const MIB = 1 << 20;
+/** The first second of a connection, in steps of 100 ms. */
+const STEPS = 10;
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 
 const bare = await barePage("js-libp2p");
 const node = await TestNode.create({ models: [], web: bare.folder });
 const browsers = [await launch(), await launch()];
 
+const dial = (page, address) =>
+  page.evaluate(async (address) => {
+    const start = performance.now();
+    await (window.mesh ?? window).dial(address);
+    return performance.now() - start;
+  }, address);
+
+/** Pages of each kind, ready to dial, with the calls of `streams` in them. */
 const kinds = {
-  ours: {
-    open: async (browser) => {
-      const page = await openPage(await browser.newContext(), node.url);
-      await page.waitForFunction(() => window.neuromesh !== undefined);
-      await page.evaluate(async () => {
-        window.mesh = await window.neuromesh.join();
-      });
-      page.id = await page.evaluate(() => window.mesh.id);
-      page.address = `${node.address(true)}/p2p-circuit/webrtc/p2p/${page.id}`;
-      await page.evaluate(ours);
-      return page;
-    },
-    dial: (page, address) =>
-      page.evaluate(async (address) => {
-        const start = performance.now();
-        await window.mesh.dial(address);
-        return performance.now() - start;
-      }, address),
+  ours: async (browser) => {
+    const page = await openPage(await browser.newContext(), node.url);
+    await page.waitForFunction(() => window.neuromesh !== undefined);
+    await page.evaluate(async () => {
+      window.mesh = await window.neuromesh.join();
+    });
+    page.id = await page.evaluate(() => window.mesh.id);
+    page.address = `${node.address(true)}/p2p-circuit/webrtc/p2p/${page.id}`;
+    await page.evaluate(ours);
+    await page.evaluate(streams);
+    return page;
   },
-  js: {
-    open: async (browser) => {
-      const page = await openPage(await browser.newContext(), new URL("js-libp2p/", node.url).href);
-      await page.waitForFunction(() => window.start !== undefined);
-      page.id = await page.evaluate((relay) => window.start(relay), node.address(true));
-      await until(() => page.evaluate(() => window.address() !== undefined), "a slot at the relay");
-      page.address = await page.evaluate(() => window.address());
-      return page;
-    },
-    dial: (page, address) =>
-      page.evaluate(async (address) => {
-        const start = performance.now();
-        await window.dial(address);
-        return performance.now() - start;
-      }, address),
+  js: async (browser) => {
+    const page = await openPage(await browser.newContext(), new URL("js-libp2p/", node.url).href);
+    await page.waitForFunction(() => window.start !== undefined);
+    page.id = await page.evaluate((relay) => window.start(relay), node.address(true));
+    await until(() => page.evaluate(() => window.address() !== undefined), "a slot at the relay");
+    page.address = await page.evaluate(() => window.address());
+    await page.evaluate(streams);
+    return page;
   },
 };
 
-const seen = {};
-const note = (kind, what, value) => ((seen[what] ??= { ours: [], js: [] })[kind].push(value), value);
+const upload = (from, to, size) => from.evaluate(([peer, protocol, size]) => window.upload(peer, protocol, size), [to, SINK, size]);
+const download = (page, from, size) => page.evaluate(([peer, protocol, size]) => window.download(peer, protocol, size), [from, SOURCE, size]);
+const roundTrip = (page, peer) => page.evaluate(([peer, protocol, turns]) => window.roundTrip(peer, protocol, turns), [peer, ECHO, TURNS]);
+const rate = (size, took) => size / MIB / (took / 1000);
 
-for (let visit = 0; visit < VISITS; visit += 1) {
-  for (const kind of visit % 2 === 0 ? ["ours", "js"] : ["js", "ours"]) {
-    const { open, dial } = kinds[kind];
-    const [left, right] = [await open(browsers[0]), await open(browsers[1])];
-    for (const page of [left, right]) {
-      await page.evaluate(streams);
-      for (const [serve, protocol] of [["serveEcho", ECHO], ["serveSink", SINK]]) {
-        await page.evaluate(([serve, protocol]) => window[serve](protocol), [serve, protocol]);
+/** `visit(kind, note)` for each kind by turns; what was noted, by name. A kind that fails is told of and left out. */
+async function byTurns(visit) {
+  const seen = {};
+  const failed = new Set();
+  for (let turn = 0; turn < VISITS; turn += 1) {
+    for (const kind of turn % 2 === 0 ? ["ours", "js"] : ["js", "ours"]) {
+      if (failed.has(kind)) continue;
+      try {
+        await visit(kind, (what, value) => (seen[what] ??= { ours: [], js: [] })[kind].push(value), turn);
+      } catch (error) {
+        if (kind === "ours") throw error;
+        failed.add(kind);
+        console.log(`js-libp2p is left out: ${String(error).split("\n")[0]}`);
       }
+    }
+  }
+  return seen;
+}
+
+async function tabToTab() {
+  return byTurns(async (kind, note) => {
+    const [left, right] = [await kinds[kind](browsers[0]), await kinds[kind](browsers[1])];
+    for (const page of [left, right]) {
+      await page.evaluate(([echo, sink]) => Promise.all([window.serveEcho(echo), window.serveSink(sink)]), [ECHO, SINK]);
     }
     // A slot at the relay may be a moment away.
     await until(async () => {
       try {
-        note(kind, "connect, ms", await dial(left, right.address));
+        note("connect, ms", await dial(left, right.address));
         return true;
       } catch {
         return false;
       }
     }, "connected");
-    const rate = async (from, to, size) => size / MIB / ((await from.evaluate(([peer, protocol, size]) => window.upload(peer, protocol, size), [to.id, SINK, size])) / 1000);
-    note(kind, "round trip of 32 bytes, ms", await left.evaluate(([peer, protocol, turns]) => window.roundTrip(peer, protocol, turns), [right.id, ECHO, TURNS]));
+    note("round trip of 32 bytes, ms", await roundTrip(left, right.id));
     for (const mib of [1, 32]) {
-      note(kind, `up ${mib} MiB, MiB/s`, await rate(left, right, mib * MIB));
-      note(kind, `down ${mib} MiB, MiB/s`, await rate(right, left, mib * MIB));
+      note(`up ${mib} MiB, MiB/s`, rate(mib * MIB, await upload(left, right.id, mib * MIB)));
+      note(`down ${mib} MiB, MiB/s`, rate(mib * MIB, await upload(right, left.id, mib * MIB)));
     }
     await Promise.all([left, right].map((page) => page.context().close()));
-  }
+  });
+}
+
+/** A peer of the SDK in a process of its own (`tests/bench/peer.rs`), beside the binary of the node. */
+async function peer() {
+  const path = join(dirname(binary()), "examples/bench-peer");
+  const child = spawn(path, ["/ip4/0.0.0.0/udp/0/webrtc-direct"], { stdio: ["pipe", "pipe", "inherit"] });
+  const { value, done } = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
+  if (done) throw new Error(`${path} ended early`);
+  const { id, addresses } = JSON.parse(value);
+  return { id, address: addresses.find((address) => address.includes("/certhash/")), stop: () => child.stdin.end() };
+}
+
+async function tabToNode() {
+  const server = await peer();
+  const visits = async (kind, note, turn) => {
+    const page = await kinds[kind](browsers[0]);
+    note("connect, ms", await dial(page, server.address));
+    // What comes first meets a connection that knows nothing of its way yet: the first MiB of every other visit goes up, of the rest down.
+    const first = turn % 2 === 0 ? ["up", "down"] : ["down", "up"];
+    const took = { up: (size) => upload(page, server.id, size), down: async (size) => (await download(page, server.id, size)).took };
+    note(`the first MiB, ${first[0]}, ms`, await took[first[0]](MIB));
+    note(`${first[1]} 1 MiB, MiB/s`, rate(MIB, await took[first[1]](MIB)));
+    note("round trip of 32 bytes, ms", await roundTrip(page, server.id));
+    for (const way of first) note(`${way} 32 MiB, MiB/s`, rate(32 * MIB, await took[way](32 * MIB)));
+    await page.context().close();
+  };
+  const seen = await byTurns(visits);
+  const paces = {};
+  await byTurns(async (kind) => {
+    for (const way of ["up", "down"]) {
+      const page = await kinds[kind](browsers[0]);
+      await dial(page, server.address);
+      const size = 64 * MIB;
+      const steps =
+        way === "up"
+          ? await page.evaluate(([peer, protocol, size]) => window.pace(peer, protocol, size), [server.id, PACE, size])
+          : (await download(page, server.id, size)).pace;
+      for (let step = 0; step < STEPS; step += 1) (((paces[`${kind}, ${way}`] ??= [])[step]) ??= []).push(steps[step] / MIB);
+      await page.context().close();
+    }
+  });
+  server.stop();
+  return { seen, paces };
+}
+
+const machine = `${VISITS} connections each, medians; ${cpus().length} x ${cpus()[0].model}, load`;
+const ratios = (seen) => Object.fromEntries(Object.entries(seen).map(([what, { ours, js }]) => [what, median(ours) / median(js)]));
+const show = (number) => (number === undefined || Number.isNaN(number) ? "-" : number.toFixed(2));
+function table(title, seen) {
+  console.log(`\n${title}, ${machine} ${loadavg()[0].toFixed(1)}\n\n| | ours | js-libp2p | ratio |\n|---|---|---|---|`);
+  const compared = ratios(seen);
+  for (const [what, { ours, js }] of Object.entries(seen)) console.log(`| ${what} | ${show(median(ours))} | ${show(median(js))} | ${show(compared[what])} |`);
+}
+
+const file = join(root, "target/bench/webrtc.json");
+const figures = await readFile(file, "utf8").then(JSON.parse, () => ({}));
+if (ONLY !== "node") {
+  const seen = await tabToTab();
+  table("Tab to tab", seen);
+  const compared = ratios(seen);
+  figures.connect_vs_js = compared["connect, ms"];
+  figures.rtt_vs_js = compared["round trip of 32 bytes, ms"];
+  figures.throughput_up_vs_js = compared["up 32 MiB, MiB/s"];
+  figures.throughput_down_vs_js = compared["down 32 MiB, MiB/s"];
+}
+if (ONLY !== "tabs") {
+  const { seen, paces } = await tabToNode();
+  table("Tab to node", seen);
+  console.log(`\nMiB in each 100 ms of the first second of a connection, medians\n\n| | ${Array.from({ length: STEPS }, (_, step) => step + 1).join(" | ")} |\n|---|${"---|".repeat(STEPS)}`);
+  for (const [what, steps] of Object.entries(paces)) console.log(`| ${what} | ${steps.map((values) => median(values).toFixed(1)).join(" | ")} |`);
+  const slower = (pick, ...names) => pick(...names.filter((name) => seen[name] !== undefined).map((name) => median(seen[name].ours)));
+  figures.tab_node_mib_s = slower(Math.min, "up 32 MiB, MiB/s", "down 32 MiB, MiB/s");
+  figures.tab_node_first_mib_ms = slower(Math.max, "the first MiB, up, ms", "the first MiB, down, ms");
 }
 
 await Promise.all(browsers.map((browser) => browser.close()));
 await TestNode.removeAll();
 await bare.remove();
-
-console.log(`\nTab to tab, ${VISITS} connections each, medians; ${cpus().length} x ${cpus()[0].model}, load ${loadavg()[0].toFixed(1)}\n`);
-console.log("| | ours | js-libp2p | ratio |\n|---|---|---|---|");
-const ratios = {};
-for (const [what, { ours, js }] of Object.entries(seen)) {
-  const [a, b] = [median(ours), median(js)];
-  ratios[what] = a / b;
-  console.log(`| ${what} | ${a.toFixed(2)} | ${b.toFixed(2)} | ${(a / b).toFixed(2)} |`);
-}
-const figures = {
-  connect_vs_js: ratios["connect, ms"],
-  rtt_vs_js: ratios["round trip of 32 bytes, ms"],
-  throughput_up_vs_js: ratios["up 32 MiB, MiB/s"],
-  throughput_down_vs_js: ratios["down 32 MiB, MiB/s"],
-};
-const folder = join(root, "target/bench");
-await mkdir(folder, { recursive: true });
-await writeFile(join(folder, "webrtc.json"), `${JSON.stringify(figures, null, 2)}\n`);
+await mkdir(dirname(file), { recursive: true });
+await writeFile(file, `${JSON.stringify(figures, null, 2)}\n`);
 process.exit(0);

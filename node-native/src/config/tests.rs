@@ -13,11 +13,12 @@ fn resolve(toml: &str, node: NodeArgs) -> Result<Config, ConfigError> {
 #[test]
 fn the_file_fills_what_flags_leave_open() {
     let toml = "tier = 'cloud'\nhttp = '0.0.0.0:9'\nthreads = 3\nmax-memory = '512MiB'\nlog-format = 'json'\n\
-                listen = ['/ip4/127.0.0.1/tcp/0']\npeer = ['/dns4/a.example/tcp/1']\nno-relay = true\nweb = '/srv/page'";
+                listen = ['/ip4/127.0.0.1/tcp/0']\npeer = ['/dns4/a.example/tcp/1']\nno-relay = true\nrelay-slots = 2\nweb = '/srv/page'";
     let config = resolve(toml, NodeArgs::default()).expect("valid");
     assert_eq!((config.node.tier, config.node.threads, config.node.max_memory), (Tier::Cloud, 3, 512 << 20));
     assert_eq!((config.node.listen.len(), config.node.peers.len(), config.node.relay), (1, 1, false));
     assert_eq!((config.node.http.port(), config.log_format), (9, LogFormat::Json));
+    assert_eq!(config.node.relay_slots, Some(2));
     assert_eq!(config.node.web.as_deref(), Some(Path::new("/srv/page")));
 
     let flags = NodeArgs {
@@ -53,6 +54,7 @@ fn mistakes_in_the_file_are_named() {
         ("threads = 0", "1 to 256"),
         ("threads = 257", "1 to 256"),
         ("room-issuer = ['me']", "12D3KooW"),
+        ("relay-slots = 256", "relay-slots"),
         ("http = 8080", "http"),
         ("[[", "neuromesh.toml"),
     ] {

@@ -46,6 +46,34 @@ export const streams = () => {
     return performance.now() - start;
   };
 
+  /** Milliseconds until `size` bytes, asked for by their number, have come; and how many of them each of `steps` 100 ms carried. */
+  window.download = async (peer, protocol, size, steps = 20) => {
+    const stream = await window.openStream(peer, protocol);
+    const pace = Array(steps).fill(0);
+    const start = performance.now();
+    await stream.write(new Uint8Array(Uint32Array.of(size).buffer));
+    let got = 0;
+    for (let piece = await stream.read(); piece !== undefined; piece = await stream.read()) {
+      got += piece.length;
+      pace[Math.min(Math.floor((performance.now() - start) / 100), steps - 1)] += piece.length;
+    }
+    if (got !== size) throw new Error(`${got} of ${size} bytes came`);
+    const took = performance.now() - start;
+    await stream.closeWrite();
+    return { took, pace };
+  };
+
+  /** What each 100 ms carried of `size` bytes of ours, as who takes them tells once all are there. */
+  window.pace = async (peer, protocol, size) => {
+    const stream = await window.openStream(peer, protocol);
+    const chunk = new Uint8Array(CHUNK);
+    for (let at = 0; at < size; at += CHUNK) await stream.write(chunk.subarray(0, Math.min(CHUNK, size - at)));
+    await stream.closeWrite();
+    const told = [];
+    for (let piece = await stream.read(); piece !== undefined; piece = await stream.read()) told.push(...piece);
+    return [...new Uint32Array(Uint8Array.from(told).buffer)];
+  };
+
   /** Median round trip of 32 bytes on one stream, in milliseconds. */
   window.roundTrip = async (peer, protocol, times) => {
     const stream = await window.openStream(peer, protocol);

@@ -5,7 +5,7 @@ import { circuitRelayTransport } from "@libp2p/circuit-relay-v2";
 import { gossipsub } from "@libp2p/gossipsub";
 import { identify } from "@libp2p/identify";
 import { ping } from "@libp2p/ping";
-import { webRTC } from "@libp2p/webrtc";
+import { webRTC, webRTCDirect } from "@libp2p/webrtc";
 import { webSockets } from "@libp2p/websockets";
 import { multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p } from "libp2p";
@@ -14,7 +14,7 @@ import "./hostile.js";
 window.start = async (relay) => {
   const node = await createLibp2p({
     addresses: { listen: ["/p2p-circuit", "/webrtc"] },
-    transports: [webSockets(), webRTC({ rtcConfiguration: { iceServers: [] } }), circuitRelayTransport()],
+    transports: [webSockets(), webRTC({ rtcConfiguration: { iceServers: [] } }), webRTCDirect({ rtcConfiguration: { iceServers: [] } }), circuitRelayTransport()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     // Addresses on loopback are refused in pages otherwise.

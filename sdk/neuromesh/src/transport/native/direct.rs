@@ -12,6 +12,7 @@ use std::{
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use futures::{FutureExt, future::BoxFuture};
+use if_watch::tokio::IfWatcher;
 use libp2p::{
     Multiaddr, PeerId, Transport as Libp2pTransport,
     core::{
@@ -76,8 +77,19 @@ pub(crate) struct Transport {
     key: Keypair,
     certificate: Certificate,
     hash: Hash,
-    listeners: Vec<(ListenerId, Listener, Vec<Multiaddr>)>,
-    events: VecDeque<TransportEvent<<Self as Libp2pTransport>::ListenerUpgrade, io::Error>>,
+    listeners: Vec<Listening>,
+    /// Tells when addresses of this machine come and go; none before somebody listens on all of them, or where that is not to be had.
+    watcher: Option<IfWatcher>,
+    events: VecDeque<Happened>,
+}
+
+type Happened = TransportEvent<<Transport as Libp2pTransport>::ListenerUpgrade, io::Error>;
+
+struct Listening {
+    id: ListenerId,
+    listener: Listener,
+    /// Under which others dial it.
+    addresses: Vec<Multiaddr>,
 }
 
 impl Transport {
@@ -89,8 +101,43 @@ impl Transport {
         let certificate = certificate.map_or_else(generate_certificate, Ok).map_err(io::Error::other)?;
         usable(&certificate)?;
         let hash = hash(&certificate);
-        Ok(Self { key, certificate, hash, listeners: Vec::new(), events: VecDeque::new() })
+        Ok(Self { key, certificate, hash, listeners: Vec::new(), watcher: None, events: VecDeque::new() })
     }
+
+    /// Looks again under which addresses this machine is reached, if any has come or gone.
+    fn follow(&mut self, cx: &mut Context<'_>) {
+        let mut changed = false;
+        while let Some(Poll::Ready(event)) = self.watcher.as_mut().map(|watcher| watcher.poll_if_event(cx)) {
+            changed = true;
+            if let Err(error) = event {
+                tracing::warn!(%error, "addresses that come or go are not heard of any more");
+                self.watcher = None;
+            }
+        }
+        if !changed {
+            return;
+        }
+        for Listening { id, listener, addresses } in &mut self.listeners {
+            match expanded(listener.bound()) {
+                Ok(found) => {
+                    let found = found.into_iter().map(|address| written(address, &self.hash)).collect();
+                    self.events.extend(differences(*id, &std::mem::replace(addresses, found), addresses));
+                }
+                Err(error) => tracing::debug!(%error, "the machine's addresses are not known now"),
+            }
+        }
+    }
+}
+
+/// What became of the addresses of a listener.
+fn differences<'a>(
+    listener_id: ListenerId,
+    before: &'a [Multiaddr],
+    now: &'a [Multiaddr],
+) -> impl Iterator<Item = Happened> + use<'a> {
+    let only = |these: &'a [Multiaddr], those: &'a [Multiaddr]| these.iter().filter(|it| !those.contains(it)).cloned();
+    let gone = only(before, now).map(move |listen_addr| TransportEvent::AddressExpired { listener_id, listen_addr });
+    gone.chain(only(now, before).map(move |listen_addr| TransportEvent::NewAddress { listener_id, listen_addr }))
 }
 
 impl Libp2pTransport for Transport {
@@ -105,19 +152,20 @@ impl Libp2pTransport for Transport {
         };
         let (listener, reachable) = Listener::bind(wanted, pair(&self.certificate)).map_err(TransportError::Other)?;
         let addresses: Vec<_> = reachable.into_iter().map(|address| written(address, &self.hash)).collect();
-        for address in &addresses {
-            self.events.push_back(TransportEvent::NewAddress { listener_id: id, listen_addr: address.clone() });
+        self.events.extend(differences(id, &[], &addresses));
+        self.listeners.push(Listening { id, listener, addresses });
+        if wanted.ip().is_unspecified() && self.watcher.is_none() {
+            self.watcher = IfWatcher::new()
+                .inspect_err(|error| tracing::warn!(%error, "addresses that come or go are not heard of"))
+                .ok();
         }
-        self.listeners.push((id, listener, addresses));
         Ok(())
     }
 
     fn remove_listener(&mut self, id: ListenerId) -> bool {
-        let Some(index) = self.listeners.iter().position(|(other, ..)| *other == id) else { return false };
-        let (listener_id, _, addresses) = self.listeners.remove(index);
-        for listen_addr in addresses {
-            self.events.push_back(TransportEvent::AddressExpired { listener_id, listen_addr });
-        }
+        let Some(index) = self.listeners.iter().position(|listening| listening.id == id) else { return false };
+        let Listening { id: listener_id, addresses, .. } = self.listeners.remove(index);
+        self.events.extend(differences(listener_id, &addresses, &[]));
         self.events.push_back(TransportEvent::ListenerClosed { listener_id, reason: Ok(()) });
         true
     }
@@ -133,10 +181,11 @@ impl Libp2pTransport for Transport {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TransportEvent<Self::ListenerUpgrade, io::Error>> {
         let this = &mut *self;
+        this.follow(cx);
         if let Some(event) = this.events.pop_front() {
             return Poll::Ready(event);
         }
-        for (index, (id, listener, addresses)) in this.listeners.iter_mut().enumerate() {
+        for (index, Listening { id, listener, addresses }) in this.listeners.iter_mut().enumerate() {
             match listener.poll_accept(cx) {
                 Poll::Ready(Some(asked)) => {
                     let (key, hash) = (this.key.clone(), this.hash);
@@ -153,7 +202,7 @@ impl Libp2pTransport for Transport {
                     });
                 }
                 Poll::Ready(None) => {
-                    let (listener_id, _, _) = this.listeners.remove(index);
+                    let Listening { id: listener_id, .. } = this.listeners.remove(index);
                     let reason = Err(io::Error::new(io::ErrorKind::NotConnected, "the socket failed"));
                     return Poll::Ready(TransportEvent::ListenerClosed { listener_id, reason });
                 }

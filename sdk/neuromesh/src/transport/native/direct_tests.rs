@@ -81,6 +81,22 @@ fn addresses_are_read_and_written() {
     assert_eq!(parse(&plain("[::1]:1".parse().unwrap()).with(Protocol::Certhash(unknown))), None);
 }
 
+#[test]
+fn addresses_come_and_go() {
+    let hash = [7; 32];
+    let [old, kept, new] = [1, 2, 3].map(|last| written(SocketAddr::from(([192, 0, 2, last], 4)), &hash));
+    let id = ListenerId::next();
+    let told: Vec<_> = differences(id, &[old.clone(), kept.clone()], &[kept.clone(), new.clone()]).collect();
+    match &told[..] {
+        [
+            TransportEvent::AddressExpired { listen_addr: gone, .. },
+            TransportEvent::NewAddress { listen_addr: come, .. },
+        ] => assert_eq!((gone, come), (&old, &new)),
+        _ => panic!("{told:?}"),
+    }
+    assert_eq!(differences(id, &[kept.clone()], &[kept]).count(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_go_both_ways() {
     let (mut server, client) = connected().await;

@@ -52,6 +52,7 @@ pub(super) struct Asked {
 /// A listening socket. Dropped, it hears no new dialer; the connections that it has go on.
 pub(super) struct Listener {
     asked: mpsc::Receiver<Asked>,
+    bound: SocketAddr,
 }
 
 impl Listener {
@@ -78,7 +79,12 @@ impl Listener {
             ended,
         };
         platform::spawn(task.run(endings));
-        Ok((Self { asked }, addresses))
+        Ok((Self { asked, bound }, addresses))
+    }
+
+    /// What it is bound to, which may mean all of the machine's addresses.
+    pub(super) fn bound(&self) -> SocketAddr {
+        self.bound
     }
 
     /// The next connection; none when the socket has failed.

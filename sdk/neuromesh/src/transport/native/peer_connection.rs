@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::{
     drive::{Pilot, drive},
     session::{IN_FLIGHT, INIT, Lost, Session, clock},
-    sockets::Sockets,
+    sockets::{MAX_DATAGRAM, Sockets},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -63,9 +63,12 @@ pub(crate) fn connect(config: &RtcConfig) -> Result<(Orders, Muxer), Error> {
     Ok((Orders { orders, events }, muxer))
 }
 
+/// The longest datagram that is made: every way takes it (RFC 8831, section 5), and browsers make theirs so.
+const MTU: usize = 1200;
+
 /// For data channels alone.
 pub(super) fn machine() -> Machine {
-    Machine::new().clear_codecs().set_sctp_max_buffered_amount(IN_FLIGHT)
+    Machine::new().clear_codecs().set_mtu(MTU..=MAX_DATAGRAM).set_sctp_max_buffered_amount(IN_FLIGHT)
 }
 
 /// Obeys the negotiation, and tells it what happens.

@@ -16,6 +16,12 @@ use str0m::{
 use crate::rtc::{Backend, ChannelId, Hub};
 
 #[cfg(test)]
+#[path = "fault_tests.rs"]
+mod fault_tests;
+#[cfg(test)]
+#[path = "pair.rs"]
+mod pair;
+#[cfg(test)]
 #[path = "session_tests.rs"]
 mod tests;
 
@@ -28,9 +34,9 @@ const MAX_OUT: usize = 256;
 /// Data channels that the machine knows, with those that are being closed. A peer that opens more of them than can be closed is
 /// cut off.
 const MAX_CHANNELS: usize = 4096;
-/// What of all channels is given to the machine at once on the shortest way: the datagrams of this much fit into the buffer that systems
-/// give a socket, so that a reader that sleeps for a moment loses none.
-const LEAST_IN_FLIGHT: usize = 64 << 10;
+/// What of all channels is given to the machine at once on the shortest way. How much of it is under way the machine decides; what
+/// waits behind that delays the messages of other channels.
+const LEAST_IN_FLIGHT: usize = 128 << 10;
 /// The same on the longest.
 pub(super) const IN_FLIGHT: usize = 1 << 20;
 /// What a way is assumed to carry in a millisecond, as long as it is not known.
@@ -39,6 +45,13 @@ const PER_MILLISECOND: usize = 40 << 10;
 const HANDSHAKE_WORK: Duration = Duration::from_millis(5);
 /// How often a DTLS handshake goes there and back.
 const HANDSHAKE_TRIPS: u32 = 3;
+/// Datagrams that are answered together: at least every other one is acknowledged at first (RFC 9260, section 6.2), because a browser's
+/// window grows by a datagram with each acknowledgement; later, when it has grown, acknowledgements would be a third of its work.
+const FIRST_BATCH: usize = 2;
+/// The same later; the machine takes no more than 30 at once.
+const BATCH: usize = 8;
+/// What has come of a connection, in bytes, by when the other side's window has grown.
+const YOUNG: u64 = 4 << 20;
 /// A stream hears of what has left in steps of at least so many bytes.
 const STEP: usize = 64 << 10;
 
@@ -48,8 +61,8 @@ pub(super) enum Lost {
     /// The machine says so: DTLS failed, a fingerprint does not match.
     #[error("the connection broke: {0}")]
     Broken(#[from] RtcError),
-    /// By the other side.
-    #[error("closed by the other side")]
+    /// By the other side, or by the machine: it broke the rules of SCTP, or opened thousands of streams without saying for what.
+    #[error("closed by the other side, or for what it sent")]
     Closed,
     /// Nothing was heard for too long.
     #[error("the direct path was interrupted for too long")]
@@ -80,6 +93,10 @@ pub(super) struct Session {
     /// What of all channels may be in the machine.
     window: usize,
     interrupted: Option<Instant>,
+    /// Bytes of all datagrams that came.
+    taken_in: u64,
+    /// Datagrams that came since the machine was last emptied.
+    undrained: usize,
 }
 
 /// Data channels, as the streams name them and as the machine does.
@@ -128,6 +145,8 @@ impl Session {
             path: None,
             window: LEAST_IN_FLIGHT,
             interrupted: None,
+            taken_in: 0,
+            undrained: 0,
         }
     }
 
@@ -172,7 +191,10 @@ impl Session {
         self.now = now.max(self.now);
         let Ok(received) = Receive::new(Protocol::Udp, source, destination, datagram) else { return Ok(()) };
         self.rtc.handle_input(Input::Receive(now, received))?;
-        self.drain()
+        self.taken_in += datagram.len() as u64;
+        self.undrained += 1;
+        let batch = if self.taken_in < YOUNG { FIRST_BATCH } else { BATCH };
+        if self.connected && self.undrained < batch { Ok(()) } else { self.drain() }
     }
 
     /// Time has passed.
@@ -221,6 +243,7 @@ impl Session {
 
     /// Takes everything out of the machine; it must be empty before it takes anything in.
     fn drain(&mut self) -> Result<(), Lost> {
+        self.undrained = 0;
         loop {
             match self.rtc.poll_output()? {
                 Output::Timeout(at) => {
@@ -468,7 +491,7 @@ impl Backend for Calls<'_> {
     }
 }
 
-/// As much as is under way on a way whose DTLS handshake took so long.
+/// As much as is given to the machine on a way whose DTLS handshake took so long.
 fn window(handshake: Duration) -> usize {
     let trip = handshake.saturating_sub(HANDSHAKE_WORK) / HANDSHAKE_TRIPS;
     let more = usize::try_from(trip.as_millis()).unwrap_or(usize::MAX).saturating_mul(PER_MILLISECOND);

@@ -70,6 +70,22 @@ mod association_test;
 #[cfg(test)]
 mod timed_reliability_test;
 
+/// Streams at once. Whoever sends on more of them than a session lets open channels over is cut off.
+const MAX_STREAMS: usize = 4608;
+/// What may be under way before anything is known of the way, in packets.
+const INITIAL_CWND_MTUS: u32 = 10;
+/// Up to where what is under way doubles from round trip to round trip, in bytes: a receiver's system holds so much in a socket's
+/// buffer while its program does something else, and loses half of a window beyond.
+const FIRST_SSTHRESH: u32 = 64 << 10;
+/// On a way of so many milliseconds, so much more is on the way itself.
+const SSTHRESH_PER_MS: u32 = 40 << 10;
+/// Packets that are sent again at once.
+const MAX_BURST: u32 = 4;
+/// Milliseconds that an acknowledgement may be late.
+const PROBE_MARGIN: u64 = 25;
+/// Probes after the last acknowledgement.
+const MAX_PROBES: usize = 3;
+
 /// Reasons why an association might be lost
 #[non_exhaustive]
 #[derive(Debug, Error, Clone, PartialEq)]
@@ -320,6 +336,13 @@ pub struct Association {
     delayed_ack_triggered: bool,
     immediate_ack_triggered: bool,
 
+    /// When the message of the handshake that is under way was sent, unless it was sent again: its answer tells the round trip.
+    handshake_sent: Option<Instant>,
+    /// The last datagram's chunk is to be sent again.
+    will_probe: bool,
+    /// A probe was sent, and nothing new was acknowledged since.
+    probing: bool,
+
     pub(crate) stats: AssociationStats,
     ack_state: AckState,
 
@@ -421,6 +444,10 @@ impl Default for Association {
             delayed_ack_triggered: false,
             immediate_ack_triggered: false,
 
+            handshake_sent: None,
+            will_probe: false,
+            probing: false,
+
             stats: AssociationStats::default(),
             ack_state: AckState::default(),
 
@@ -444,10 +471,8 @@ impl Association {
         // config.rs to get max_payload_size from INITIAL_MTU.
         let mtu = max_payload_size + COMMON_HEADER_SIZE + DATA_CHUNK_HEADER_SIZE;
 
-        // RFC 4960 Sec 7.2.1
-        // The initial cwnd before DATA transmission or after a sufficiently
-        // long idle period MUST be set to min(4*MTU, max (2*MTU, 4380bytes)).
-        let cwnd = (4 * mtu).min((2 * mtu).max(4380));
+        // As TCP does (RFC 6928), and Chromium's SCTP.
+        let cwnd = INITIAL_CWND_MTUS * mtu;
 
         Association {
             side,
@@ -531,6 +556,7 @@ impl Association {
             this.set_state(AssociationState::CookieWait);
             this.stored_init = Some(init);
             let _ = this.send_init();
+            this.handshake_sent = Some(now);
             this.timers
                 .start(Timer::T1Init, now, this.rto_mgr.get_rto());
         }
@@ -782,6 +808,10 @@ impl Association {
 
             if timer == Timer::Ack {
                 self.on_ack_timeout();
+            } else if timer == Timer::Probe {
+                if n_rtos <= MAX_PROBES {
+                    self.will_probe = true;
+                }
             } else if failure {
                 self.on_retransmission_failure(timer);
             } else {
@@ -1552,7 +1582,7 @@ impl Association {
         //  o  The initial value of ssthresh MAY be arbitrarily high (for
         //     example, implementations MAY use the size of the receiver
         //     advertised window).
-        self.ssthresh = self.rwnd;
+        self.ssthresh = self.rwnd.min(FIRST_SSTHRESH);
         trace!(
             "[{}] updated cwnd={} ssthresh={} inflight={} ({})",
             self.side,
@@ -1671,7 +1701,7 @@ impl Association {
             if c.is_ack {
                 self.handle_init_ack(p, c, now)?
             } else {
-                self.handle_init(p, c)?
+                self.handle_init(p, c, now)?
             }
         } else if let Some(c) = chunk_any.downcast_ref::<ChunkAbort>() {
             let mut err_str = String::new();
@@ -1693,7 +1723,7 @@ impl Association {
         } else if let Some(c) = chunk_any.downcast_ref::<ChunkHeartbeat>() {
             self.handle_heartbeat(c)?
         } else if let Some(c) = chunk_any.downcast_ref::<ChunkCookieEcho>() {
-            self.handle_cookie_echo(c)?
+            self.handle_cookie_echo(c, now)?
         } else if chunk_any.downcast_ref::<ChunkCookieAck>().is_some() {
             self.handle_cookie_ack()?
         } else if let Some(c) = chunk_any.downcast_ref::<ChunkPayloadData>() {
@@ -1725,7 +1755,7 @@ impl Association {
         Ok(())
     }
 
-    fn handle_init(&mut self, p: &Packet, i: &ChunkInit) -> Result<Vec<Packet>> {
+    fn handle_init(&mut self, p: &Packet, i: &ChunkInit, now: Instant) -> Result<Vec<Packet>> {
         let state = self.state();
         debug!("[{}] chunkInit received in state '{}'", self.side, state);
 
@@ -1780,6 +1810,8 @@ impl Association {
             ..Default::default()
         };
 
+        // Which of two answers the cookie comes back for, nobody knows.
+        self.handshake_sent = self.my_cookie.is_none().then_some(now);
         if self.my_cookie.is_none() {
             self.my_cookie = Some(ParamStateCookie::new());
         }
@@ -1834,6 +1866,7 @@ impl Association {
 
         self.timers.stop(Timer::T1Init);
         self.stored_init = None;
+        self.on_handshake_answered(now);
 
         let cookie_param = i
             .params
@@ -1885,7 +1918,7 @@ impl Association {
         Ok(vec![])
     }
 
-    fn handle_cookie_echo(&mut self, c: &ChunkCookieEcho) -> Result<Vec<Packet>> {
+    fn handle_cookie_echo(&mut self, c: &ChunkCookieEcho, now: Instant) -> Result<Vec<Packet>> {
         let state = self.state();
         debug!("[{}] COOKIE-ECHO received in state '{}'", self.side, state);
 
@@ -1905,6 +1938,7 @@ impl Association {
 
                     self.timers.stop(Timer::T1Init);
                     self.stored_init = None;
+                    self.on_handshake_answered(now);
 
                     self.timers.stop(Timer::T1Cookie);
                     self.stored_cookie_echo = None;
@@ -1928,6 +1962,17 @@ impl Association {
             },
             chunks: vec![Box::new(ChunkCookieAck {})],
         }])
+    }
+
+    /// The first round trip is that of the handshake: without it, data on a way longer than the initial time-out is sent again and
+    /// again, and what is sent again tells nothing of the round trip (Karn).
+    fn on_handshake_answered(&mut self, now: Instant) {
+        if let Some(sent) = self.handshake_sent.take() {
+            let rtt = now.saturating_duration_since(sent);
+            let srtt = self.rto_mgr.set_new_rtt(rtt.as_millis() as u64);
+            let known = FIRST_SSTHRESH + SSTHRESH_PER_MS * srtt.min(1000) as u32;
+            self.ssthresh = self.rwnd.min(known);
+        }
     }
 
     fn handle_cookie_ack(&mut self) -> Result<Vec<Packet>> {
@@ -2422,6 +2467,22 @@ impl Association {
         Ok(())
     }
 
+    /// A peer uses the number of a stream anew only after it has carried out our reset of it (RFC 8831, section 6.7): if its answer
+    /// was lost, its DATA says the same. Without, the new stream could not be written to, not even to confirm it.
+    fn confirm_reset(&mut self, stream_identifier: StreamId) {
+        if self.streams.contains_key(&stream_identifier) {
+            return;
+        }
+        let covers = |rsn: &u32| {
+            self.reconfig_reset_streams
+                .get(rsn)
+                .is_some_and(|ids| ids.contains(&stream_identifier))
+        };
+        if let Some(rsn) = self.active_reconfig.filter(covers) {
+            self.finish_reconfig(rsn, Ok(()));
+        }
+    }
+
     fn handle_data(&mut self, d: &ChunkPayloadData) -> Result<Vec<Packet>> {
         trace!(
             "[{}] DATA: tsn={} immediateSack={} len={}",
@@ -2449,6 +2510,7 @@ impl Association {
                 }
             }
         } else if can_push {
+            self.confirm_reset(d.stream_identifier);
             if self.get_or_create_stream(d.stream_identifier).is_some() {
                 if self.get_my_receiver_window_credit() > 0 {
                     // Pass the new chunk to stream level as soon as it arrives
@@ -2471,6 +2533,8 @@ impl Association {
                         );
                     }
                 }
+            } else if self.streams.len() >= MAX_STREAMS {
+                return Err(Error::ErrTooManyStreams);
             } else {
                 // silently discard the data. (sender will retry on T3-rtx timeout)
                 // see pion/sctp#30
@@ -3021,6 +3085,11 @@ impl Association {
     ) -> Result<(HashMap<u16, i64>, u32)> {
         let mut bytes_acked_per_stream = HashMap::new();
         let mut newly_acked_data = false;
+        let n_rtos = self.timers.retrans(Timer::T3RTX);
+        if n_rtos > 0 && sna32lt(self.cumulative_tsn_ack_point, d.cumulative_tsn_ack) {
+            self.rto_mgr.keep_backoff(n_rtos);
+            self.timers.reset_retrans(Timer::T3RTX);
+        }
         let earliest_outstanding = self.outbound_queue.earliest_outstanding_tsn();
 
         // New ack point, so pop cumulatively ACKed chunks from the outbound queue.
@@ -3248,8 +3317,9 @@ impl Association {
         // b)  In fast-recovery AND the Cumulative TSN Ack Point advanced
         //     the miss indications are incremented for all TSNs reported missing
         //     in the SACK.
-        if !self.in_fast_recovery || cum_tsn_ack_point_advanced {
-            let max_tsn = if !self.in_fast_recovery {
+        let mut again = false;
+        if !self.in_fast_recovery || cum_tsn_ack_point_advanced || self.probing {
+            let max_tsn = if !self.in_fast_recovery || self.probing {
                 // a) increment only for missing TSNs prior to the HTNA
                 htna
             } else {
@@ -3262,8 +3332,14 @@ impl Association {
             let mut tsn = cum_tsn_ack_point.wrapping_add(1);
             while sna32lt(tsn, max_tsn) {
                 if let Some(c) = self.outbound_queue.get_mut(tsn) {
+                    if self.probing && c.nsent > 1 && !c.acked && !c.abandoned {
+                        // Lost twice: without a probe, that shows at T3-rtx only.
+                        c.retransmit = true;
+                        again = true;
+                    }
                     if !c.acked && !c.abandoned && c.miss_indicator < 3 {
-                        c.miss_indicator += 1;
+                        // So long after it was sent, it was not overtaken.
+                        c.miss_indicator = if self.probing { 3 } else { c.miss_indicator + 1 };
                         if c.miss_indicator == 3 && !self.in_fast_recovery {
                             // 2)  If not in Fast Recovery, adjust the ssthresh and cwnd of the
                             //     destination address(es) to which the missing DATA chunks were
@@ -3295,6 +3371,10 @@ impl Association {
         if self.in_fast_recovery && cum_tsn_ack_point_advanced {
             self.will_retransmit_fast = true;
         }
+        if again {
+            self.outbound_queue.mark();
+        }
+        self.probing = false;
 
         Ok(())
     }
@@ -3307,6 +3387,10 @@ impl Association {
         mut should_awake_write_loop: bool,
         now: Instant,
     ) {
+        if should_awake_write_loop {
+            self.timers.stop(Timer::Probe);
+            self.start_probe_timer(now);
+        }
         if self.outbound_queue.inflight_len() != 0 {
             // Start timer. (noop if already started)
             trace!("[{}] T3-rtx timer start (pt3)", self.side);
@@ -3327,6 +3411,44 @@ impl Association {
         if should_awake_write_loop {
             self.awake_write_loop();
         }
+    }
+
+    /// What is lost at the end of a burst nobody reports: the receiver waits for more. Asked for soon after its answer is due (as RFC
+    /// 8985, section 7, does for TCP), it comes back in fast recovery; without, the connection stands still until T3-rtx.
+    fn start_probe_timer(&mut self, now: Instant) {
+        if self.outbound_queue.inflight_len() == 0 || !self.rto_mgr.measured {
+            return;
+        }
+        // A datagram alone is acknowledged late (RFC 9260, section 6.2).
+        let late = if self.outbound_queue.inflight_bytes() as u32 > self.mtu { 0 } else { ACK_INTERVAL };
+        let interval = 2 * self.rto_mgr.srtt + PROBE_MARGIN + late;
+        if interval < self.rto_mgr.get_rto() {
+            self.timers.start(Timer::Probe, now, interval);
+        }
+    }
+
+    /// The last chunk under way, once more; it is to be acknowledged at once (RFC 7053).
+    fn gather_outbound_probe_packets(&mut self, mut raw_packets: Vec<Bytes>, now: Instant) -> Vec<Bytes> {
+        if !core::mem::take(&mut self.will_probe) {
+            return raw_packets;
+        }
+        let Some(tsn) = self.outbound_queue.last_outstanding_tsn() else {
+            return raw_packets;
+        };
+        if self.abandon_if_needed(tsn, now) {
+            return raw_packets;
+        }
+        if let Some(chunk) = self.outbound_queue.get_mut(tsn) {
+            chunk.nsent += 1;
+            let mut probe = chunk.clone();
+            probe.immediate_sack = true;
+            self.probing = true;
+            if let Ok(raw) = self.create_packet(vec![Box::new(probe)]).marshal() {
+                raw_packets.push(raw);
+            }
+            self.start_probe_timer(now);
+        }
+        raw_packets
     }
 
     fn reset_streams_if_any(
@@ -3490,6 +3612,8 @@ impl Association {
                 stream_identifier,
                 association: self,
             })
+        } else if self.streams.len() >= MAX_STREAMS {
+            None
         } else {
             self.create_stream(
                 stream_identifier,
@@ -3522,6 +3646,7 @@ impl Association {
                 raw_packets = self.gather_data_packets_to_retransmit(raw_packets, now);
                 // Decide fast-recovery abandonment before selecting any pending tail.
                 raw_packets = self.gather_outbound_fast_retransmission_packets(raw_packets, now);
+                raw_packets = self.gather_outbound_probe_packets(raw_packets, now);
                 raw_packets = self.gather_outbound_data_and_reconfig_packets(raw_packets, now);
                 // Pending timed DATA can expire without receiving a TSN. Release
                 // any reset it was holding back in this same poll.
@@ -3646,6 +3771,7 @@ impl Association {
             trace!("[{}] T3-rtx timer start (pt1)", self.side);
             self.timers
                 .restart_if_stale(Timer::T3RTX, now, self.rto_mgr.get_rto());
+            self.start_probe_timer(now);
 
             for p in &self.bundle_data_chunks_into_packets(chunks) {
                 if let Ok(raw) = p.marshal() {
@@ -3746,7 +3872,7 @@ impl Association {
         if self.will_retransmit_fast {
             self.will_retransmit_fast = false;
 
-            let mut to_fast_retrans: Vec<Box<dyn Chunk + Send + Sync>> = vec![];
+            let mut to_fast_retrans: Vec<ChunkPayloadData> = vec![];
             let mut fast_retrans_size = COMMON_HEADER_SIZE;
 
             let mut i = 0;
@@ -3770,6 +3896,8 @@ impl Association {
                     //      Retransmit is being performed, the sender SHOULD ignore the value
                     //      of cwnd and SHOULD NOT delay retransmission for this single
                     //		packet.
+                    // As many packets as a burst may have (RFC 9260, section 6.1 D): a window of which many are lost would
+                    // take a round trip for each of them otherwise.
 
                     if self.abandon_if_needed(tsn, now) {
                         i += 1;
@@ -3778,7 +3906,7 @@ impl Association {
 
                     let c = self.outbound_queue.get_mut(tsn).unwrap();
                     let data_chunk_size = DATA_CHUNK_HEADER_SIZE + c.user_data.len() as u32;
-                    if self.mtu < fast_retrans_size + data_chunk_size {
+                    if MAX_BURST * self.mtu < fast_retrans_size + data_chunk_size {
                         break;
                     }
 
@@ -3790,7 +3918,7 @@ impl Association {
                 }
 
                 if let Some(c) = self.outbound_queue.get_mut(tsn) {
-                    to_fast_retrans.push(Box::new(c.clone()));
+                    to_fast_retrans.push(c.clone());
                     trace!(
                         "[{}] fast-retransmit: tsn={} sent={} htna={}",
                         self.side, c.tsn, c.nsent, self.fast_recover_exit_point
@@ -3799,12 +3927,9 @@ impl Association {
                 i += 1;
             }
 
-            to_fast_retrans.retain(|chunk| {
-                let data = chunk.as_any().downcast_ref::<ChunkPayloadData>().unwrap();
-                !self.outbound_queue.is_abandoned(data.tsn)
-            });
-            if !to_fast_retrans.is_empty() {
-                if let Ok(raw) = self.create_packet(to_fast_retrans).marshal() {
+            to_fast_retrans.retain(|chunk| !self.outbound_queue.is_abandoned(chunk.tsn));
+            for packet in &self.bundle_data_chunks_into_packets(to_fast_retrans) {
+                if let Ok(raw) = packet.marshal() {
                     raw_packets.push(raw);
                 } else {
                     warn!(
@@ -4307,6 +4432,7 @@ impl Association {
     fn on_retransmission_timeout(&mut self, timer_id: Timer, n_rtos: usize) {
         match timer_id {
             Timer::T1Init => {
+                self.handshake_sent = None;
                 if let Err(err) = self.send_init() {
                     debug!(
                         "[{}] failed to retransmit init (n_rtos={}): {:?}",

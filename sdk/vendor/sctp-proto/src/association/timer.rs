@@ -4,7 +4,7 @@ use std::time::Instant;
 use crate::config::{RTO_INITIAL, RTO_MAX, RTO_MIN};
 
 pub(crate) const ACK_INTERVAL: u64 = 200;
-const TIMER_COUNT: usize = 6;
+const TIMER_COUNT: usize = 7;
 
 #[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq)]
 pub(crate) enum Timer {
@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     T3RTX = 3,
     Reconfig = 4,
     Ack = 5,
+    /// Nothing was heard for so long that the end of what was sent may be lost.
+    Probe = 6,
 }
 
 impl Timer {
@@ -24,6 +26,7 @@ impl Timer {
         Timer::T3RTX,
         Timer::Reconfig,
         Timer::Ack,
+        Timer::Probe,
     ];
 }
 
@@ -66,6 +69,7 @@ impl TimerTable {
                 max_data_retransmits, //T3RTX
                 max_init_retransmits, //Reconfig
                 None,                 //Ack (unlimited)
+                None,                 //Probe (unlimited)
             ],
             rto_max,
             ..Default::default()
@@ -112,6 +116,11 @@ impl TimerTable {
         self.no_error_count[timer as usize] = false;
     }
 
+    /// How often the timer has expired since it was last reset.
+    pub fn retrans(&self, timer: Timer) -> usize {
+        self.retrans[timer as usize]
+    }
+
     /// Clear peer error accounting without changing the recovery deadline.
     pub fn reset_retrans(&mut self, timer: Timer) {
         self.retrans[timer as usize] = 0;
@@ -143,6 +152,8 @@ impl TimerTable {
     }
 }
 
+/// What an acknowledgement may be late at least, in milliseconds; as in Chromium's SCTP.
+const MIN_RTT_VARIANCE: u64 = 220;
 const RTO_ALPHA: u64 = 1;
 const RTO_BETA: u64 = 2;
 const RTO_BASE: u64 = 8;
@@ -155,6 +166,8 @@ pub(crate) struct RtoManager {
     pub(crate) rttvar: f64,
     pub(crate) rto: u64,
     pub(crate) no_update: bool,
+    /// Whether a round trip was ever measured; one of less than a millisecond counts as none otherwise.
+    pub(crate) measured: bool,
     pub(crate) rto_initial: u64,
     pub(crate) rto_min: u64,
     pub(crate) rto_max: u64,
@@ -167,6 +180,7 @@ impl Default for RtoManager {
             rttvar: 0.0,
             rto: RTO_INITIAL,
             no_update: false,
+            measured: false,
             rto_initial: RTO_INITIAL,
             rto_min: RTO_MIN,
             rto_max: RTO_MAX,
@@ -182,6 +196,7 @@ impl RtoManager {
             rttvar: 0.0,
             rto: rto_initial,
             no_update: false,
+            measured: false,
             rto_initial,
             rto_min,
             rto_max,
@@ -206,9 +221,21 @@ impl RtoManager {
             self.srtt = ((RTO_BASE - RTO_ALPHA) * self.srtt + RTO_ALPHA * rtt) / RTO_BASE;
         }
 
-        self.rto = (self.srtt + (4.0 * self.rttvar) as u64).clamp(self.rto_min, self.rto_max);
+        self.measured = true;
+        // Where every round trip takes the same, the variance goes to zero, and data would be sent again the very moment that its
+        // acknowledgement is due.
+        let variance = ((4.0 * self.rttvar) as u64).max(MIN_RTT_VARIANCE);
+        self.rto = (self.srtt + variance).clamp(self.rto_min, self.rto_max);
 
         self.srtt
+    }
+
+    /// Keeps what the time-out was backed off to until a round trip is measured again (RFC 6298, section 5.7): where it is shorter
+    /// than the round trip, everything is sent twice, and nothing can be measured.
+    pub(crate) fn keep_backoff(&mut self, n_rtos: usize) {
+        if !self.no_update {
+            self.rto = calculate_next_timeout(self.rto, n_rtos, self.rto_max);
+        }
     }
 
     /// get_rto simply returns the current RTO in msec.

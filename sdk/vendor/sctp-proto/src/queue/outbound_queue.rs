@@ -195,6 +195,11 @@ impl OutboundQueue {
         self.inflight.marked
     }
 
+    /// A chunk was marked for retransmission.
+    pub(crate) fn mark(&mut self) {
+        self.inflight.marked = true;
+    }
+
     /// No chunk is marked for retransmission any more.
     pub(crate) fn unmark(&mut self) {
         self.inflight.marked = false;
@@ -222,6 +227,14 @@ impl OutboundQueue {
 
     pub(crate) fn earliest_outstanding_tsn(&self) -> Option<u32> {
         self.inflight.sorted.iter().copied().find(|tsn| {
+            self.inflight
+                .get(*tsn)
+                .is_some_and(|c| !c.acked && !c.abandoned)
+        })
+    }
+
+    pub(crate) fn last_outstanding_tsn(&self) -> Option<u32> {
+        self.inflight.sorted.iter().rev().copied().find(|tsn| {
             self.inflight
                 .get(*tsn)
                 .is_some_and(|c| !c.acked && !c.abandoned)
