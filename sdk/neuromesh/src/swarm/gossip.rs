@@ -9,7 +9,7 @@
 //! later than a connection. With one that had been heard and is no member any more, gossip begins again with the next connection.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     task::{Context, Poll},
 };
 
@@ -41,7 +41,7 @@ struct Link {
 /// gossipsub, and the connections that it knows of.
 pub(super) struct Gossip {
     pub(super) inner: gossipsub::Behaviour,
-    links: HashMap<PeerId, Vec<Link>>,
+    links: BTreeMap<PeerId, Vec<Link>>,
     /// With whom alone to gossip; with everybody, where it is none.
     only: Option<BTreeSet<PeerId>>,
     /// What those have said who are known to gossipsub and not to be heard yet.
@@ -63,7 +63,7 @@ impl Gossip {
     pub(super) fn new(inner: gossipsub::Behaviour) -> Self {
         Self {
             inner,
-            links: HashMap::new(),
+            links: BTreeMap::new(),
             only: None,
             held: BTreeMap::new(),
             cut: BTreeSet::new(),
@@ -74,8 +74,7 @@ impl Gossip {
     /// Gossips with these peers alone from now on, or with everybody.
     pub(super) fn limit(&mut self, only: Option<BTreeSet<PeerId>>) {
         self.only = only;
-        let mut known: Vec<PeerId> = self.links.keys().copied().collect();
-        known.sort();
+        let known: Vec<PeerId> = self.links.keys().copied().collect();
         for peer in known {
             match (self.is_for(&peer), self.held.remove(&peer)) {
                 (true, Some(events)) => {
