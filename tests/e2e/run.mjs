@@ -1,7 +1,7 @@
 // Runs the suites against real nodes, a real Chromium and a real Firefox; the last line counts them.
 //
-//   node run.mjs [SUITE…]     walk, two-nodes, faults, threads, engine, rooms, interop, direct, borrow, streams, gpu, firefox,
-//                         hostile
+//   node run.mjs [SUITE…]     walk, two-nodes, faults, threads, engine, rooms, interop, direct, borrow, streams, gpu,
+//                            firefox, hostile
 //
 // Needs: the binary (NEUROMESH_BIN, or in CARGO_TARGET_DIR), the models, js/dist and demo-web/dist.
 import { existsSync } from "node:fs";
