@@ -7,7 +7,8 @@ use neuromesh_core::webrtc::{
     signal::{Candidate, Signal},
 };
 
-const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
+const OFFER: &str =
+    "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
 const PATH: &str = "candidate:1 1 udp 2122260223 192.0.2.1 50000 typ host";
 
 fn main() {

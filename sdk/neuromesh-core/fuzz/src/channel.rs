@@ -48,7 +48,10 @@ pub fn one_channel(bytes: &[u8]) {
             7 => {
                 let data = vec![5; script.below(60_000)];
                 let taken = channel.write(&data).unwrap_or_default();
-                assert!(taken <= data.len() && (taken == data.len() || !channel.is_writable() || channel.write(&[5]).is_err()));
+                assert!(
+                    taken <= data.len()
+                        && (taken == data.len() || !channel.is_writable() || channel.write(&[5]).is_err())
+                );
             }
             8 => drop(channel.finish(at)),
             9 => drop(channel.read(&mut buffer)),
@@ -89,13 +92,18 @@ pub fn two_channels(bytes: &[u8]) {
     // The script decides for as long as it lasts; then both go on until they are done.
     let mut turn = 0;
     loop {
-        let (who, what) = if script.goes_on() { (usize::from(script.byte() % 2), script.byte() % 5) } else { (turn % 2, 2 + (turn / 2 % 3) as u8) };
+        let (who, what) = if script.goes_on() {
+            (usize::from(script.byte() % 2), script.byte() % 5)
+        } else {
+            (turn % 2, 2 + (turn / 2 % 3) as u8)
+        };
         turn += 1;
         assert!(turn < 100_000, "they do not come to an end");
         match what {
             0 => ends[who].handle(at, Input::Opened),
             1 => {
-                let data: Vec<u8> = (0..script.below(8_000) as u64).map(|index| sample(who, written[who] + index)).collect();
+                let data: Vec<u8> =
+                    (0..script.below(8_000) as u64).map(|index| sample(who, written[who] + index)).collect();
                 if let Ok(taken) = ends[who].write(&data) {
                     written[who] += taken as u64;
                 }

@@ -1,8 +1,8 @@
 use neuromesh_core::{
     Timestamp,
     webrtc::signal::{
-        Candidate, ConnectionState, Input, MAX_CANDIDATES, MAX_SIGNAL, Negotiation, Output, Reader, Role, Signal, SignalError,
-        TIME_LIMIT,
+        Candidate, ConnectionState, Input, MAX_CANDIDATES, MAX_SIGNAL, Negotiation, Output, Reader, Role, Signal,
+        SignalError, TIME_LIMIT,
     },
 };
 
@@ -49,7 +49,9 @@ pub fn negotiation(bytes: &[u8]) {
             6 => Input::Described(text(&mut script)),
             7 => Input::RemoteSet,
             8 => Input::Found(candidate(&mut script)),
-            9 => Input::State([ConnectionState::Pending, ConnectionState::Connected, ConnectionState::Failed][script.below(3)]),
+            9 => Input::State(
+                [ConnectionState::Pending, ConnectionState::Connected, ConnectionState::Failed][script.below(3)],
+            ),
             10 => Input::Refused(text(&mut script)),
             _ => {
                 now += script.below(30_000) as u64;
@@ -84,5 +86,9 @@ fn text(script: &mut Script<'_>) -> String {
 }
 
 fn candidate(script: &mut Script<'_>) -> Candidate {
-    Candidate { candidate: text(script), sdp_mid: (script.byte() % 2 == 0).then(|| text(script)), ..Candidate::default() }
+    Candidate {
+        candidate: text(script),
+        sdp_mid: (script.byte() % 2 == 0).then(|| text(script)),
+        ..Candidate::default()
+    }
 }
