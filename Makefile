@@ -34,7 +34,7 @@ bench: ## Measure, print the figures, write target/bench/walk.json (BENCH="keys 
 bench-engine: ## The engine beside onnxruntime, rten and tract, model by model; writes target/bench/engine.json (BENCH="keys ...")
 	@.ci/bench-engine $(BENCH)
 
-bench-webrtc: ## Tab to tab over WebRTC, beside js-libp2p; writes target/bench/webrtc.json
+bench-webrtc: ## Tab to tab and to a node over WebRTC, beside js-libp2p; writes target/bench/webrtc.json
 	@.ci/bench-webrtc
 
 build: node plugin models wasm web ## Build everything, in release

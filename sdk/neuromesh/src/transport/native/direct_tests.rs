@@ -94,7 +94,7 @@ fn addresses_come_and_go() {
         ] => assert_eq!((gone, come), (&old, &new)),
         _ => panic!("{told:?}"),
     }
-    assert_eq!(differences(id, &[kept.clone()], &[kept]).count(), 0);
+    assert_eq!(differences(id, std::slice::from_ref(&kept), std::slice::from_ref(&kept)).count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -110,7 +110,7 @@ fn hundreds_at_once_from_both_sides() {
         finish(&mut asking);
         open[who].push(asking);
     }
-    for who in 0..2 {
+    for (who, asked) in open.into_iter().enumerate() {
         for _ in 0..200 {
             let mut answering = pair.accept(1 - who);
             let (mut buffer, mut heard) = ([0; 4096], Vec::new());
@@ -123,7 +123,7 @@ fn hundreds_at_once_from_both_sides() {
             assert_eq!(heard, [who as u8; 3000]);
             finish(&mut answering);
         }
-        for mut asking in std::mem::take(&mut open[who]) {
+        for mut asking in asked {
             assert_eq!(pair.read(&mut asking, &mut [0; 16]).unwrap(), 0);
         }
     }
