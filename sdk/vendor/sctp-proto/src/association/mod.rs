@@ -3490,6 +3490,10 @@ impl Association {
             result = ReconfigResult::InProgress;
         }
 
+        // Where both sides close at once, the reset that is under way here resets this generation; a second one would come when the
+        // peer has used the number anew, and end that stream.
+        sis_to_reset.retain(|id| !self.has_pending_reset_for_stream(*id));
+
         // RFC 8831 section 6.7 closes a bidirectional WebRTC data channel by
         // resetting the corresponding outgoing stream after its incoming half
         // is reset. `Stream` models that paired channel, so perform the
