@@ -206,6 +206,8 @@ impl Task {
         for event in early {
             self.on_event(event).await;
         }
+        // Addresses that were there before anybody listened.
+        self.announce().await;
         loop {
             let now = platform::now();
             while let Some(address) = self.dialer.poll_dial(now) {

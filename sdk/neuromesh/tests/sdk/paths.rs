@@ -90,3 +90,16 @@ async fn a_server_is_reached_over_webrtc_direct_under_its_certificate() {
     let again = join_as(config, &[], &stores[0]).await;
     assert_eq!(hash(&address(&again, is_direct).await.unwrap()), hash(&listening));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_tells_others_where_it_listens() {
+    let (listener, dialer) = (join(Tier::Edge, 60, &[], &Stores::default()).await, Stores::default());
+    let dialer = join(Tier::Device, 61, &[&listener], &dialer).await;
+    let tcp = address(&listener, |text| text.contains("/tcp/")).await.unwrap().to_string();
+    until(&dialer, "it is told the other's address", || async {
+        dialer.peers().await.unwrap().iter().any(|peer| peer.id == listener.id() && peer.addresses.contains(&tcp))
+    })
+    .await;
+    dialer.close().await;
+    listener.close().await;
+}
