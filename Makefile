@@ -10,7 +10,7 @@ help: ## List the targets
 	@echo "Neuromesh. Two commands to begin with: \`make demo\` and \`make test\`."
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-demo: ## Build all, start a node, print the page's address and open it (DEMO_ONCE=1: ask it one question and stop)
+demo: ## Build all, start a node, print the page's address and open it (DEMO_ONCE=1, once all is built: ask it one question and stop)
 	@.ci/demo $(DEMO_ARGS)
 
 test: ## Run every check and every test; the last line counts them

@@ -111,11 +111,13 @@ function Stroke({ kind }: { kind: "direct" | "relayed" | "far" }) {
 function summary(peers: PeerInfo[], online: boolean): string {
   if (!online) return "Offline: this tab works alone, and joins again when you want.";
   if (peers.length === 0) return "This tab alone so far.";
-  // Without any connection, what is known is old.
-  if (!peers.some(({ connected }) => connected)) return "This tab alone for now: nobody is in reach.";
-  const count = (tiers: Tier[]) => peers.filter(({ tier }) => tiers.includes(tier)).length;
-  const servers = count(["edge", "cloud"]);
-  const tabs = count(["device", "peer"]);
+  // Those known through others are in reach through a server; without one, what is known of them is old.
+  const isServer = ({ tier }: PeerInfo) => tier === "edge" || tier === "cloud";
+  const hasServer = peers.some((peer) => peer.connected && isServer(peer));
+  const near = peers.filter(({ connected }) => connected || hasServer);
+  if (near.length === 0) return "This tab alone for now: nobody is in reach.";
+  const servers = near.filter(isServer).length;
+  const tabs = near.length - servers;
   const parts = [servers > 0 && plural(servers, "server"), tabs > 0 && plural(tabs, "other tab")].filter(Boolean);
   return `This tab and ${parts.join(" and ")}.`;
 }

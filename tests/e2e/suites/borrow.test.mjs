@@ -32,5 +32,6 @@ describe("borrowing from a neighbour", { timeout: 120_000 }, () => {
     await pick(borrower, "borrowed", PYTHON);
     const answer = await recognized(borrower, "borrowed");
     assert.deepEqual([answer.label, answer.tier], ["python", "peer"]);
+    await borrower.getByText("This tab and 1 other tab.").waitFor();
   });
 });
