@@ -71,7 +71,8 @@ export class Room {
 
   /**
    * Sends a text, bytes or a JSON value to every member in reach, at most 32 KiB. Best effort: gossip drops under load, and a member
-   * that comes later does not get it; what must arrive belongs into a document.
+   * that comes later does not get it; what must arrive belongs into a document. Rejected with `NetworkError` if nobody in reach
+   * listens for 2 seconds.
    */
   async send(message: string | Uint8Array | object): Promise<void> {
     const bytes = message instanceof Uint8Array ? message : encoder.encode(typeof message === "string" ? message : JSON.stringify(message));

@@ -348,7 +348,7 @@ impl Mesh {
     /// Sends to everybody on a topic. Gossip drops under load: nothing that must arrive goes here.
     ///
     /// # Errors
-    /// A message over 64 KiB; nobody on the topic.
+    /// A message over 32 KiB; nobody on the topic for 2 seconds.
     pub async fn publish(&self, topic: &str, data: Vec<u8>) -> Result<(), Error> {
         self.publish_on(checked_topic(topic)?, data).await
     }

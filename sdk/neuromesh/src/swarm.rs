@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod gossip;
+mod unheard;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -32,6 +33,7 @@ use crate::{
     transport,
 };
 use behaviour::{Behaviour, BehaviourEvent};
+use unheard::Unheard;
 
 /// Connections without a stream live this long; the mesh keeps streams open to every peer it talks to.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -152,6 +154,7 @@ pub(crate) async fn bind<T>(
         dialed_at: BTreeMap::new(),
         connected: BTreeSet::new(),
         announced: Vec::new(),
+        unheard: Unheard::default(),
         notices,
         online: true,
     };
@@ -197,6 +200,7 @@ struct Task {
     dialed_at: BTreeMap<ConnectionId, Multiaddr>,
     connected: BTreeSet<PeerId>,
     announced: Vec<Multiaddr>,
+    unheard: Unheard,
     notices: mpsc::Sender<Notice>,
     online: bool,
 }
@@ -216,7 +220,9 @@ impl Task {
             while let Some((relay, address)) = self.slots.poll_reserve(now) {
                 self.reserve(relay, &address);
             }
-            let wake = [self.dialer.poll_timeout(), self.slots.poll_timeout()].into_iter().flatten().min();
+            self.unheard.expire(now);
+            let wake = [self.dialer.poll_timeout(), self.slots.poll_timeout(), self.unheard.poll_timeout()];
+            let wake = wake.into_iter().flatten().min();
             let timer = async {
                 match wake {
                     Some(at) => platform::sleep(at.since(platform::now())).await,
@@ -370,15 +376,8 @@ impl Task {
                 }
             }
             Command::Publish(topic, data, done) => {
-                let result = self
-                    .swarm
-                    .behaviour_mut()
-                    .gossipsub
-                    .inner
-                    .publish(gossipsub::IdentTopic::new(topic), data)
-                    .map(|_| ())
-                    .map_err(|error| Error::new(ErrorKind::Network, error.to_string()));
-                let _ = done.send(result);
+                let gossip = &mut self.swarm.behaviour_mut().gossipsub.inner;
+                self.unheard.publish(gossip, topic, data, done, platform::now());
             }
             Command::Close(done) => {
                 let _ = done.send(());
@@ -436,6 +435,9 @@ impl Task {
             SwarmEvent::Behaviour(BehaviourEvent::Gossipsub(gossipsub::Event::Message { message, .. })) => {
                 let from = message.source.as_ref().and_then(core_id);
                 self.notify(Notice::Gossip { topic: message.topic.into_string(), from, data: message.data }).await;
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Gossipsub(gossipsub::Event::Subscribed { topic, .. })) => {
+                self.unheard.heard(&mut self.swarm.behaviour_mut().gossipsub.inner, topic.as_str());
             }
             SwarmEvent::NewListenAddr { address, .. } => {
                 tracing::info!(%address, "listening");

@@ -152,10 +152,15 @@ async fn gossip_reaches_a_peer_on_the_same_topic() {
     let (a_stores, b_stores) = (Stores::default(), Stores::default());
     let a = join(Tier::Edge, 10, &[], &a_stores).await;
     let b = join(Tier::Edge, 11, &[&a], &b_stores).await;
-    a.join_topic("room").await.unwrap();
-    b.join_topic("room").await.unwrap();
+    let error = b.publish("room", b"hello".to_vec()).await.unwrap_err();
+    assert_eq!((error.kind(), error.to_string().contains("nobody in reach listens")), (ErrorKind::Network, true));
     let mut events = a.events();
-    until(&b, "a subscribes", || async { b.publish("room", b"hello".to_vec()).await.is_ok() }).await;
+    // Nobody listens yet: what is said waits for it.
+    let (said, ()) = tokio::join!(b.publish("room", b"hello".to_vec()), async {
+        a.join_topic("room").await.unwrap();
+        b.join_topic("room").await.unwrap();
+    });
+    said.unwrap();
     let said = async {
         loop {
             if let Ok(Event::Message { from, data, .. }) = events.recv().await {
