@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     session::{Lost, Session, clock},
-    sockets::{MAX_DATAGRAM, Sockets},
+    sockets::Sockets,
 };
 use crate::{platform, rtc::Hub};
 
@@ -35,10 +35,8 @@ pub(super) async fn drive(mut session: Session, mut sockets: Sockets, hub: Hub, 
     tracing::debug!(reason = %lost, "peer connection ends");
     hub.lost(lost.to_string());
     session.close();
-    while let Some(transmit) = session.transmits().pop_front() {
-        // Whoever misses the goodbye finds out by itself.
-        sockets.try_send(&transmit);
-    }
+    // Whoever misses the goodbye finds out by itself.
+    sockets.send(session.transmits(), &mut Vec::new());
 }
 
 async fn serve(
@@ -47,11 +45,11 @@ async fn serve(
     hub: &Hub,
     pilot: &mut impl Pilot,
 ) -> Result<Infallible, Lost> {
-    let mut buffer = [0; MAX_DATAGRAM];
+    let mut run = Vec::new();
     loop {
         session.settle()?;
         pilot.look(session);
-        let sent = send(session, sockets);
+        let sent = sockets.send(session.transmits(), &mut run);
         let mut wake = Instant::from_std(session.wake());
         if let Some(at) = hub.poll_timeout() {
             wake = wake.min(Instant::now() + at.since(platform::now()));
@@ -61,7 +59,7 @@ async fn serve(
         }
         let mut timer = pin!(sleep_until(wake));
         poll_fn(|cx| {
-            let mut happened = receive(cx, session, sockets, &mut buffer)?;
+            let mut happened = receive(cx, session, sockets)?;
             happened |= sent && hub.poll_woken(cx).is_ready();
             while let Poll::Ready(steered) = pilot.poll(cx, session) {
                 steered?;
@@ -78,31 +76,15 @@ async fn serve(
 }
 
 /// Takes in what has come, in moderation; whether anything has.
-fn receive(
-    cx: &mut Context<'_>,
-    session: &mut Session,
-    sockets: &mut Sockets,
-    buffer: &mut [u8],
-) -> Result<bool, Lost> {
+fn receive(cx: &mut Context<'_>, session: &mut Session, sockets: &mut Sockets) -> Result<bool, Lost> {
     for count in 0..BATCH {
-        match sockets.poll_receive(cx, buffer) {
+        match sockets.poll_receive(cx) {
             Poll::Ready(received) => {
-                let (len, source, local) = received?;
-                session.receive(clock(), source, local, &buffer[..len])?;
+                let (datagram, local) = received?;
+                session.receive(clock(), datagram.source, local, datagram.bytes)?;
             }
             Poll::Pending => return Ok(count > 0),
         }
     }
     Ok(true)
-}
-
-/// Whether everything could be sent.
-fn send(session: &mut Session, sockets: &Sockets) -> bool {
-    while let Some(transmit) = session.transmits().front() {
-        if !sockets.try_send(transmit) {
-            return false;
-        }
-        session.transmits().pop_front();
-    }
-    true
 }

@@ -147,6 +147,15 @@ fn a_narrow_place_is_shared_and_a_far_one_reached() {
 }
 
 #[test]
+fn a_short_way_is_not_filled_until_it_overflows() {
+    // What a browser's socket holds, behind which it reads at its own pace.
+    let mut pair = Pair::over(Way { narrow: Some((30 << 10, 90_000)), ..Way::default() }, 1);
+    let took = exchange(&mut pair, 24 << 20, 0);
+    assert_eq!(pair.refused(), 0, "lost in {took:?}");
+    assert!(took < Duration::from_millis(1250), "{took:?}, where 880 ms are needed");
+}
+
+#[test]
 fn everything_at_once() {
     let way = Way { lost: 50, doubled: 50, damaged: 20, delay: ms(20), jitter: ms(10), narrow: Some((4000, 100_000)) };
     over(way, &SIZES);

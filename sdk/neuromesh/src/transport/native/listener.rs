@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    future::poll_fn,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
@@ -10,15 +11,12 @@ use std::{
 
 use neuromesh_core::webrtc::channel;
 use str0m::{config::DtlsCert, ice::StunMessage};
-use tokio::{
-    net::UdpSocket,
-    sync::{mpsc, oneshot},
-};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     direct::{Connecting, answering, expanded},
     drive::drive,
-    sockets::{MAX_DATAGRAM, Sockets, bind},
+    sockets::{Batch, Bundle, Datagram, Inbox, Socket, Sockets, outlet},
 };
 use crate::{
     platform,
@@ -36,8 +34,6 @@ const MAX_HALF_OPEN: usize = 256;
 pub(super) const MAX_HALF_OPEN_PER_ADDRESS: usize = 32;
 /// Addresses under which one connection is known at a time: a NAT may change them.
 const MAX_SOURCES: usize = 8;
-/// Datagrams that wait for a connection's task; what comes beyond is lost, as on any way. A window of data fits.
-const INBOX: usize = 1024;
 /// Names at ICE (RFC 8839, section 5.4).
 const MAX_UFRAG: usize = 256;
 
@@ -61,7 +57,8 @@ impl Listener {
     /// # Errors
     /// The address is taken or is none of this machine's.
     pub(super) fn bind(wanted: SocketAddr, certificate: DtlsCert) -> io::Result<(Self, Vec<SocketAddr>)> {
-        let (socket, bound) = bind(wanted)?;
+        let socket = Socket::bind(wanted)?;
+        let bound = socket.local();
         let addresses = expanded(bound)?;
         let local = addresses.first().copied().ok_or(io::ErrorKind::AddrNotAvailable)?;
         let (sender, asked) = mpsc::channel(MAX_HALF_OPEN);
@@ -140,11 +137,11 @@ fn network(address: IpAddr) -> IpAddr {
 struct Connection {
     name: String,
     sources: Vec<SocketAddr>,
-    inbox: mpsc::Sender<(SocketAddr, Vec<u8>)>,
+    inbox: Inbox,
 }
 
 struct Task {
-    socket: Arc<UdpSocket>,
+    socket: Arc<Socket>,
     local: SocketAddr,
     certificate: DtlsCert,
     next: u64,
@@ -160,14 +157,12 @@ struct Task {
 
 impl Task {
     async fn run(mut self, mut endings: mpsc::UnboundedReceiver<u64>) {
-        let mut buffer = [0; MAX_DATAGRAM];
+        let mut batch = Batch::new();
         let socket = self.socket.clone();
         loop {
             tokio::select! {
-                received = socket.recv_from(&mut buffer) => match received {
-                    Ok((len, source)) => self.on_datagram(source, &buffer[..len]),
-                    // It speaks of what was sent before.
-                    Err(error) if super::sockets::is_passing(&error) => {}
+                received = poll_fn(|cx| socket.poll_receive(cx, &mut batch)) => match received {
+                    Ok(()) => self.on_batch(&mut batch),
                     Err(error) => {
                         tracing::warn!(%error, local = %self.local, "a socket failed");
                         return;
@@ -182,20 +177,39 @@ impl Task {
         }
     }
 
-    fn on_datagram(&mut self, source: SocketAddr, datagram: &[u8]) {
-        let known = self.by_source.get(&source).copied();
-        if let Some(connection) = known.and_then(|id| self.connections.get(&id)) {
-            let _ = connection.inbox.try_send((source, datagram.to_vec()));
-            return;
+    fn on_batch(&mut self, batch: &mut Batch) {
+        let mut bundle: Option<Bundle> = None;
+        while let Some(datagram) = batch.next() {
+            if bundle.as_mut().is_some_and(|bundle| bundle.push(&datagram)) {
+                continue;
+            }
+            self.hand_over(bundle.take());
+            if self.knows(&datagram) {
+                bundle = Some(Bundle::new(&datagram));
+            }
         }
-        let Some(name) = dialer(datagram) else { return };
-        let id = match self.by_name.get(name).copied() {
-            Some(id) => self.moved(id, source),
-            None => self.ask(name, source),
-        };
-        if let Some(connection) = id.and_then(|id| self.connections.get(&id)) {
-            let _ = connection.inbox.try_send((source, datagram.to_vec()));
+        self.hand_over(bundle);
+    }
+
+    fn hand_over(&self, bundle: Option<Bundle>) {
+        let Some(bundle) = bundle else { return };
+        let id = self.by_source.get(&bundle.source);
+        if let Some(connection) = id.and_then(|id| self.connections.get(id)) {
+            connection.inbox.put(bundle);
         }
+    }
+
+    /// Whether a datagram belongs to a connection, which may have begun with it.
+    fn knows(&mut self, datagram: &Datagram<'_>) -> bool {
+        if self.by_source.contains_key(&datagram.source) {
+            return true;
+        }
+        let Some(name) = dialer(datagram.bytes) else { return false };
+        match self.by_name.get(name).copied() {
+            Some(id) => self.moved(id, datagram.source),
+            None => self.ask(name, datagram.source),
+        }
+        .is_some()
     }
 
     /// A dialer that is known comes from another address.
@@ -231,8 +245,8 @@ impl Task {
         };
         let (pilot, connected) = Connecting::new();
         asked.try_send(Asked { source, muxer, connected, ticket }).ok()?;
-        let (inbox, received) = mpsc::channel(INBOX);
-        let sockets = Sockets::Shared { socket: self.socket.clone(), local: self.local, inbox: received };
+        let (inbox, outlet) = outlet();
+        let sockets = Sockets::shared(self.socket.clone(), self.local, outlet);
         let id = self.next;
         self.next += 1;
         let ending = Ending { id, ended: self.ended.clone() };

@@ -43,6 +43,8 @@ struct Link {
     /// When, a number that keeps the order, to whom, what.
     under_way: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
     next: u64,
+    /// Datagrams that found no room in the narrow place.
+    refused: usize,
     /// Until when the narrow place is taken, for each direction.
     taken: [Option<Instant>; 2],
 }
@@ -57,6 +59,7 @@ impl Link {
             let begins = self.taken[to].map_or(now, |at| at.max(now));
             let waiting = begins.saturating_duration_since(now).as_micros() as usize * rate / 1000;
             if waiting + datagram.len() > room {
+                self.refused += 1;
                 return;
             }
             leaves = begins + Duration::from_micros((datagram.len() * 1000 / rate) as u64);
@@ -141,10 +144,15 @@ impl Pair {
     /// Waits until both are connected.
     pub(super) fn connect(ends: [End; 2], now: Instant, way: Way, seed: u64) -> Self {
         let rng = StdRng::seed_from_u64(seed);
-        let link = Link { way, rng, dead: false, under_way: BTreeMap::new(), next: 0, taken: [None; 2] };
+        let link = Link { way, rng, dead: false, under_way: BTreeMap::new(), next: 0, refused: 0, taken: [None; 2] };
         let mut pair = Self { ends, now, link };
         pair.until(|pair| pair.ends.iter().all(|end| end.session.is_connected()).then_some(()));
         pair
+    }
+
+    /// How many datagrams found no room in the narrow place.
+    pub(super) fn refused(&self) -> usize {
+        self.link.refused
     }
 
     /// From now on nothing arrives.

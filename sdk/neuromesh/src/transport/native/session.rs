@@ -51,7 +51,7 @@ const FIRST_BATCH: usize = 2;
 /// The same later; the machine takes no more than 30 at once.
 const BATCH: usize = 8;
 /// What has come of a connection, in bytes, by when the other side's window has grown.
-const YOUNG: u64 = 4 << 20;
+const YOUNG: u64 = 512 << 10;
 /// A stream hears of what has left in steps of at least so many bytes.
 const STEP: usize = 64 << 10;
 

@@ -74,11 +74,15 @@ mod timed_reliability_test;
 const MAX_STREAMS: usize = 4608;
 /// What may be under way before anything is known of the way, in packets.
 const INITIAL_CWND_MTUS: u32 = 10;
-/// Up to where what is under way doubles from round trip to round trip, in bytes: a receiver's system holds so much in a socket's
-/// buffer while its program does something else, and loses half of a window beyond.
-const FIRST_SSTHRESH: u32 = 64 << 10;
+/// What may be under way to the other side on the shortest way, in bytes: a receiver's system holds so much in a socket's buffer while
+/// its program does something else, and loses half of a window beyond.
+const MAX_CWND: u32 = 64 << 10;
+/// What the other side may have under way to this one on the shortest way, in bytes. A browser's window doubles up to what it is
+/// offered, while what goes from its tab to its network service is at most 64 KiB: with 1 MiB it begins by losing thousands of
+/// packets, and then sends half as much for a third of a second.
+const MAX_RWND: u32 = 256 << 10;
 /// On a way of so many milliseconds, so much more is on the way itself.
-const SSTHRESH_PER_MS: u32 = 40 << 10;
+const WAY_PER_MS: u32 = 40 << 10;
 /// Packets that are sent again at once.
 const MAX_BURST: u32 = 4;
 /// Milliseconds that an acknowledgement may be late.
@@ -1582,7 +1586,7 @@ impl Association {
         //  o  The initial value of ssthresh MAY be arbitrarily high (for
         //     example, implementations MAY use the size of the receiver
         //     advertised window).
-        self.ssthresh = self.rwnd.min(FIRST_SSTHRESH);
+        self.ssthresh = self.rwnd.min(MAX_CWND);
         trace!(
             "[{}] updated cwnd={} ssthresh={} inflight={} ({})",
             self.side,
@@ -1969,9 +1973,16 @@ impl Association {
     fn on_handshake_answered(&mut self, now: Instant) {
         if let Some(sent) = self.handshake_sent.take() {
             let rtt = now.saturating_duration_since(sent);
-            let srtt = self.rto_mgr.set_new_rtt(rtt.as_millis() as u64);
-            let known = FIRST_SSTHRESH + SSTHRESH_PER_MS * srtt.min(1000) as u32;
-            self.ssthresh = self.rwnd.min(known);
+            self.rto_mgr.set_new_rtt(rtt.as_millis() as u64);
+            self.ssthresh = self.rwnd.min(self.within(MAX_CWND));
+        }
+    }
+
+    /// What may be under way where `shortest` may on the shortest way; without a limit as long as the way is not known.
+    fn within(&self, shortest: u32) -> u32 {
+        match self.rto_mgr.shortest {
+            Some(rtt) => shortest + WAY_PER_MS * rtt.min(1000) as u32,
+            None => u32::MAX,
         }
     }
 
@@ -3300,6 +3311,7 @@ impl Association {
                 );
             }
         }
+        self.cwnd = self.cwnd.min(self.within(MAX_CWND));
     }
 
     fn process_fast_retransmission(
@@ -4312,7 +4324,9 @@ impl Association {
     fn create_selective_ack_chunk(&mut self) -> ChunkSelectiveAck {
         ChunkSelectiveAck {
             cumulative_tsn_ack: self.peer_last_tsn,
-            advertised_receiver_window_credit: self.get_my_receiver_window_credit(),
+            advertised_receiver_window_credit: self
+                .get_my_receiver_window_credit()
+                .min(self.within(MAX_RWND)),
             gap_ack_blocks: self.payload_queue.get_gap_ack_blocks(self.peer_last_tsn),
             duplicate_tsn: self.payload_queue.pop_duplicates(),
         }
@@ -4488,6 +4502,8 @@ impl Association {
 
                 self.ssthresh = core::cmp::max(self.cwnd / 2, 4 * self.mtu);
                 self.cwnd = self.mtu;
+                // The way may be another one now.
+                self.rto_mgr.shortest = None;
                 trace!(
                     "[{}] updated cwnd={} ssthresh={} inflight={} (RTO)",
                     self.side,

@@ -168,6 +168,8 @@ pub(crate) struct RtoManager {
     pub(crate) no_update: bool,
     /// Whether a round trip was ever measured; one of less than a millisecond counts as none otherwise.
     pub(crate) measured: bool,
+    /// The shortest round trip since data was last given up as lost: what the way takes when nothing waits on it, in milliseconds.
+    pub(crate) shortest: Option<u64>,
     pub(crate) rto_initial: u64,
     pub(crate) rto_min: u64,
     pub(crate) rto_max: u64,
@@ -181,6 +183,7 @@ impl Default for RtoManager {
             rto: RTO_INITIAL,
             no_update: false,
             measured: false,
+            shortest: None,
             rto_initial: RTO_INITIAL,
             rto_min: RTO_MIN,
             rto_max: RTO_MAX,
@@ -197,6 +200,7 @@ impl RtoManager {
             rto: rto_initial,
             no_update: false,
             measured: false,
+            shortest: None,
             rto_initial,
             rto_min,
             rto_max,
@@ -222,6 +226,7 @@ impl RtoManager {
         }
 
         self.measured = true;
+        self.shortest = Some(self.shortest.map_or(rtt, |shortest| shortest.min(rtt)));
         // Where every round trip takes the same, the variance goes to zero, and data would be sent again the very moment that its
         // acknowledgement is due.
         let variance = ((4.0 * self.rttvar) as u64).max(MIN_RTT_VARIANCE);
@@ -251,6 +256,7 @@ impl RtoManager {
 
         self.srtt = 0;
         self.rttvar = 0.0;
+        self.shortest = None;
         self.rto = self.rto_initial;
     }
 
