@@ -1,5 +1,6 @@
 // Tab to tab and tab to node over WebRTC, beside js-libp2p in the same run: the same browser, the same relay (our node) for tabs, the
-// same peer of the SDK under `/webrtc-direct` for the other, by turns. Prints two tables and writes target/bench/webrtc.json.
+// same peer of the SDK under `/webrtc-direct` for the other, by turns; between tabs a data channel with nothing over it too, which is
+// what the browser itself can do. Prints two tables and writes target/bench/webrtc.json.
 //
 //   node webrtc.mjs [VISITS] [tabs | node]     how often each pair connects anew; 7 when absent. One of the two alone
 import { spawn } from "node:child_process";
@@ -11,6 +12,7 @@ import { barePage } from "../e2e/harness/bare-page.mjs";
 import { launch, openPage, until } from "../e2e/harness/browser.mjs";
 import { TestNode, binary, root } from "../e2e/harness/node.mjs";
 import { ours, streams } from "../e2e/harness/streams.mjs";
+import { connectBare, uploadBare } from "./bare-channel.mjs";
 
 const VISITS = Number(process.argv[2] ?? 7);
 const ONLY = process.argv[3];
@@ -65,27 +67,38 @@ const download = (page, from, size) => page.evaluate(([peer, protocol, size]) =>
 const roundTrip = (page, peer) => page.evaluate(([peer, protocol, turns]) => window.roundTrip(peer, protocol, turns), [peer, ECHO, TURNS]);
 const rate = (size, took) => size / MIB / (took / 1000);
 
-/** `visit(kind, note)` for each kind by turns; what was noted, by name. A kind that fails is told of and left out. */
-async function byTurns(visit) {
+/** `visit(kind, note)` for each of `names` by turns; what was noted, by name. A kind that fails is told of and left out. */
+async function byTurns(visit, names = ["ours", "js"]) {
   const seen = {};
   const failed = new Set();
   for (let turn = 0; turn < VISITS; turn += 1) {
-    for (const kind of turn % 2 === 0 ? ["ours", "js"] : ["js", "ours"]) {
+    for (const kind of turn % 2 === 0 ? names : names.toReversed()) {
       if (failed.has(kind)) continue;
       try {
-        await visit(kind, (what, value) => (seen[what] ??= { ours: [], js: [] })[kind].push(value), turn);
+        await visit(kind, (what, value) => (seen[what] ??= { ours: [], js: [], bare: [] })[kind].push(value), turn);
       } catch (error) {
         if (kind === "ours") throw error;
         failed.add(kind);
-        console.log(`js-libp2p is left out: ${String(error).split("\n")[0]}`);
+        console.log(`${kind} is left out: ${String(error).split("\n")[0]}`);
       }
     }
   }
   return seen;
 }
 
+async function overBare(note) {
+  const [left, right] = await Promise.all(browsers.map(async (browser) => openPage(await browser.newContext(), node.url)));
+  await connectBare(left, right);
+  for (const mib of [1, 32]) {
+    note(`up ${mib} MiB, MiB/s`, rate(mib * MIB, await uploadBare(left, right, mib * MIB)));
+    note(`down ${mib} MiB, MiB/s`, rate(mib * MIB, await uploadBare(right, left, mib * MIB)));
+  }
+  await Promise.all([left, right].map((page) => page.context().close()));
+}
+
 async function tabToTab() {
-  return byTurns(async (kind, note) => {
+  const visit = async (kind, note) => {
+    if (kind === "bare") return overBare(note);
     const [left, right] = [await kinds[kind](browsers[0]), await kinds[kind](browsers[1])];
     for (const page of [left, right]) {
       await page.evaluate(([echo, sink]) => Promise.all([window.serveEcho(echo), window.serveSink(sink)]), [ECHO, SINK]);
@@ -105,7 +118,8 @@ async function tabToTab() {
       note(`down ${mib} MiB, MiB/s`, rate(mib * MIB, await upload(right, left.id, mib * MIB)));
     }
     await Promise.all([left, right].map((page) => page.context().close()));
-  });
+  };
+  return byTurns(visit, ["ours", "js", "bare"]);
 }
 
 /** A peer of the SDK in a process of its own (`tests/bench/peer.rs`), beside the binary of the node. */
@@ -155,9 +169,12 @@ const machine = `${VISITS} connections each, medians; ${cpus().length} x ${cpus(
 const ratios = (seen) => Object.fromEntries(Object.entries(seen).map(([what, { ours, js }]) => [what, median(ours) / median(js)]));
 const show = (number) => (number === undefined || Number.isNaN(number) ? "-" : number.toFixed(2));
 function table(title, seen) {
-  console.log(`\n${title}, ${machine} ${loadavg()[0].toFixed(1)}\n\n| | ours | js-libp2p | ratio |\n|---|---|---|---|`);
+  console.log(`\n${title}, ${machine} ${loadavg()[0].toFixed(1)}\n\n| | ours | js-libp2p | ratio | a bare channel | ratio |\n|---|---|---|---|---|---|`);
   const compared = ratios(seen);
-  for (const [what, { ours, js }] of Object.entries(seen)) console.log(`| ${what} | ${show(median(ours))} | ${show(median(js))} | ${show(compared[what])} |`);
+  for (const [what, { ours, js, bare }] of Object.entries(seen)) {
+    const values = [median(ours), median(js), compared[what], median(bare), median(ours) / median(bare)];
+    console.log(`| ${what} | ${values.map(show).join(" | ")} |`);
+  }
 }
 
 const file = join(root, "target/bench/webrtc.json");

@@ -24,6 +24,10 @@ const MAX_PER_PEER: u32 = 4;
 /// What may pass through a circuit each way. libp2p's default serves signalling only; peers between which no direct path exists
 /// run models through it, too.
 const CIRCUIT_BYTES: u64 = 1 << 30;
+/// Slots and circuits that one peer, or one address, may ask for at once.
+const RELAY_BURST: NonZeroU32 = NonZeroU32::new(600).expect("not zero");
+/// After so long it may ask for one more.
+const RELAY_REFILL: Duration = Duration::from_millis(100);
 /// How long a circuit lives.
 const CIRCUIT_TIME: Duration = Duration::from_secs(3600);
 
@@ -76,9 +80,8 @@ impl Behaviour {
     }
 }
 
-/// Many tabs stand behind one address; libp2p's defaults allow one reservation and one circuit per address and minute.
+/// Many tabs stand behind one address; libp2p's own limits allow 60 reservations and 60 circuits at once from there, and then one a minute.
 fn relay_config() -> relay::Config {
-    let per_minute = NonZeroU32::new(600).expect("not zero");
     relay::Config {
         max_reservations: 1024,
         max_reservations_per_peer: 8,
@@ -86,10 +89,43 @@ fn relay_config() -> relay::Config {
         max_circuits_per_peer: 64,
         max_circuit_bytes: CIRCUIT_BYTES,
         max_circuit_duration: CIRCUIT_TIME,
+        // What is set below is asked besides these.
+        reservation_rate_limiters: Vec::new(),
+        circuit_src_rate_limiters: Vec::new(),
         ..relay::Config::default()
     }
-    .reservation_rate_per_peer(per_minute, Duration::from_secs(60))
-    .reservation_rate_per_ip(per_minute, Duration::from_secs(60))
-    .circuit_src_per_peer(per_minute, Duration::from_secs(60))
-    .circuit_src_per_ip(per_minute, Duration::from_secs(60))
+    .reservation_rate_per_peer(RELAY_BURST, RELAY_REFILL)
+    .reservation_rate_per_ip(RELAY_BURST, RELAY_REFILL)
+    .circuit_src_per_peer(RELAY_BURST, RELAY_REFILL)
+    .circuit_src_per_ip(RELAY_BURST, RELAY_REFILL)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use libp2p::Multiaddr;
+
+    use super::*;
+
+    #[test]
+    fn a_school_behind_one_address_is_served_and_a_flood_is_not() {
+        let mut config = relay_config();
+        let address: Multiaddr = "/ip4/192.0.2.1/tcp/1".parse().expect("an address");
+        let began = Instant::now();
+        for limiters in [&mut config.reservation_rate_limiters, &mut config.circuit_src_rate_limiters] {
+            let mut served = |at| {
+                let peer = Libp2pId::random();
+                limiters.iter_mut().all(|limiter| limiter.try_next(peer, &address, at))
+            };
+            assert!((0..500).all(|_| served(began)), "all at once");
+            let minute = began + Duration::from_secs(60);
+            let later = (0..5000).filter(|_| served(minute)).count();
+            assert_eq!(
+                later,
+                usize::try_from(RELAY_BURST.get()).expect("a small number"),
+                "the others are told to wait"
+            );
+        }
+    }
 }

@@ -28,6 +28,10 @@ use libp2p::{
 
 use crate::rtc::is_circuit;
 
+#[cfg(test)]
+#[path = "gossip_tests.rs"]
+mod tests;
+
 /// Peers of which something is held back at a time; further ones are not heard.
 const MAX_HELD_PEERS: usize = 64;
 /// What is held back of each: what it is, its topics, what it wants of a few of them.
