@@ -288,6 +288,20 @@ describe("the package in a bare page", { timeout: 240_000 }, () => {
     assert.notEqual(labels[0][0], labels[1][0]);
   });
 
+  test("a tab whose intervals hardly come round, as in the background, joins and asks all the same", async () => {
+    const page = await open();
+    const seen = await page.evaluate(async () => {
+      const { setInterval } = window;
+      window.setInterval = (...wanted) => setInterval(wanted[0], 1e9);
+      const mesh = await window.neuromesh.join();
+      const { route } = await mesh.run("magika", new Uint8Array(5000), { tier: "edge" });
+      const doc = await mesh.doc("slow", { init: { list: [] } }).ready;
+      await doc.change((draft) => void draft.list.push("written slowly"));
+      return [route.tier, (await mesh.peers()).filter(({ connected }) => connected).length];
+    });
+    assert.deepEqual(seen, ["edge", 1]);
+  });
+
   test("without a network the page joins alone at once", async () => {
     const page = await open();
     await until(() => page.evaluate(() => navigator.onLine), "the page is loaded");

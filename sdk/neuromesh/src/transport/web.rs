@@ -2,6 +2,8 @@
 mod direct;
 #[path = "web/peer_connection.rs"]
 mod peer_connection;
+#[path = "web/socket.rs"]
+mod socket;
 
 use std::{io, time::Duration};
 
@@ -30,7 +32,7 @@ pub(crate) fn build(
     _: Option<Certificate>,
 ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
     let streams = circuits
-        .or_transport(websocket_websys::Transport::default())
+        .or_transport(websocket_websys::Transport::default().map(|socket, _| socket::Socket(socket)))
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(key).map_err(io::Error::other)?)
         .multiplex(yamux::Config::default())

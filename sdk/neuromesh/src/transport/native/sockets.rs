@@ -56,7 +56,7 @@ pub(super) struct Socket {
 /// What came with one call of the system.
 pub(super) struct Batch {
     memory: Vec<u8>,
-    meta: [RecvMeta; BUFFERS],
+    meta: Vec<RecvMeta>,
     filled: usize,
     /// What is next: in which buffer, and where in it.
     next: (usize, usize),
@@ -160,7 +160,7 @@ impl Socket {
 
 impl Batch {
     pub(super) fn new() -> Self {
-        Self { memory: vec![0; BUFFERS * BUFFER], meta: [RecvMeta::default(); BUFFERS], filled: 0, next: (0, 0) }
+        Self { memory: vec![0; BUFFERS * BUFFER], meta: vec![RecvMeta::default(); BUFFERS], filled: 0, next: (0, 0) }
     }
 
     fn fill(
