@@ -1,4 +1,4 @@
-// A data channel between two pages with nothing over it: what the browser itself can do, which nobody's streams exceed.
+// A data channel between two pages with nothing over it: what the browser does by itself.
 
 const MESSAGE = 16 * 1024;
 
